@@ -1,0 +1,12 @@
+"""Recommendation models: tensors in, tensors out.
+
+The public names that are recommenders are the registry: adding a model is one file and one
+import line here. See `models.registry`.
+"""
+
+from models.baselines.bpr import BPR as BPR
+from models.baselines.item_based import EASE as EASE
+from models.baselines.item_based import ItemCF as ItemCF
+from models.baselines.lightgcn import LightGCN as LightGCN
+from models.baselines.popularity import Popularity as Popularity
+from models.micro import MICRO as MICRO

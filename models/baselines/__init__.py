@@ -1,0 +1,1 @@
+"""Published models that MutualRec compares with and ensembles."""

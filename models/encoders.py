@@ -1,0 +1,102 @@
+"""Collaborative encoders: they turn ID tables and the interaction graph into vectors."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, normalize
+
+from models.inputs import Embeddings, Inputs
+from models.params import xavier
+from models.sparse import (
+    SparseMatrix,
+    random_walk_adjacency,
+    sample_edges,
+    symmetric_adjacency,
+)
+
+Backbone = Literal["mf", "ngcf", "lightgcn"]
+Adjacency = Literal["symmetric", "random_walk"]
+
+_ADJACENCIES = {"symmetric": symmetric_adjacency, "random_walk": random_walk_adjacency}
+
+
+class Encoder(nn.Module):
+    """ID embeddings of users and items, propagated over the interaction graph.
+
+    * `mf`: the tables as they are.
+    * `lightgcn`: E^(l+1) = A E^(l), mean of layers 0..L (He et al. 2020, Eq. 3-4).
+    * `ngcf`: E^(l+1) = LeakyReLU((A + I) E W1 + (A E * E) W2), each layer L2-normalised
+      (Wang et al. 2019, Eq. 7). Deviates: the mean of the layers, as MICRO's code embeds it,
+      where NGCF concatenates them; so all backbones give vectors of one width.
+
+    Args:
+        inputs: Sizes and training pairs.
+        backbone: One of the three above.
+        embedding_dim: Width of the vectors.
+        num_layers: Number of propagation layers L.
+        generator: Source of the initial values.
+        adjacency: Normalisation of A.
+        edge_share: Share of the edges an epoch trains on; `refresh` draws them. Evaluation
+            always uses all of them.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        backbone: Backbone,
+        embedding_dim: int,
+        num_layers: int,
+        generator: torch.Generator,
+        *,
+        adjacency: Adjacency = "symmetric",
+        edge_share: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 < edge_share <= 1.0:
+            raise ValueError(f"edge_share must be above 0 and at most 1, got {edge_share}")
+        self.backbone = backbone
+        self.num_layers = num_layers if backbone != "mf" else 0
+        self.adjacency = adjacency
+        self.edge_share = edge_share
+        self.sizes = (inputs.num_users, inputs.num_items)
+        self.users = nn.Parameter(xavier((inputs.num_users, embedding_dim), generator))
+        self.items = nn.Parameter(xavier((inputs.num_items, embedding_dim), generator))
+        if backbone == "ngcf":
+            square = (embedding_dim, embedding_dim)
+            self.sums, self.products = (
+                nn.ParameterList(xavier(square, generator) for _ in range(num_layers))
+                for _ in range(2)
+            )
+        if self.num_layers:
+            self.register_buffer("edge_index", inputs.edge_index, persistent=False)
+            self.full = _ADJACENCIES[adjacency](inputs.edge_index, *self.sizes)
+            self.pruned: SparseMatrix | None = None
+
+    def refresh(self, generator: torch.Generator) -> None:
+        """Draw this epoch's edges; without effect when every edge is used."""
+        if self.num_layers and self.edge_share < 1.0:
+            edges = sample_edges(self.edge_index, self.edge_share, generator)
+            self.pruned = _ADJACENCIES[self.adjacency](edges, *self.sizes)
+
+    def forward(self, users: Tensor | None = None, items: Tensor | None = None) -> Embeddings:
+        """Propagate. `users` and `items` replace the encoder's own tables when given."""
+        users = self.users if users is None else users
+        items = self.items if items is None else items
+        if not self.num_layers:
+            return Embeddings(users, items)
+        adjacency = self.pruned if self.training and self.pruned is not None else self.full
+        layer = torch.cat([users, items])
+        total = layer
+        for depth in range(self.num_layers):
+            layer = self._propagate(adjacency, layer, depth)
+            total = total + layer
+        mean = total / (self.num_layers + 1)
+        return Embeddings(mean[: self.sizes[0]], mean[self.sizes[0] :])
+
+    def _propagate(self, adjacency: SparseMatrix, layer: Tensor, depth: int) -> Tensor:
+        around: Tensor = adjacency(layer)
+        if self.backbone == "lightgcn":
+            return around
+        mixed = (around + layer) @ self.sums[depth] + (around * layer) @ self.products[depth]
+        return normalize(leaky_relu(mixed, 0.2), dim=-1)

@@ -1,0 +1,115 @@
+"""Item-item graphs of one modality: from the published neighbours, and learned ones."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from models.inputs import Neighbours
+from models.params import xavier
+from models.sparse import SparseMatrix
+
+
+def knn(features: Tensor, k: int, *, block_rows: int = 2048) -> Neighbours:
+    """Find the k nearest items of every item by cosine, itself included (MICRO, Eq. 1-2).
+
+    Args:
+        features: Item features, float32 [num_items, width]; a zero row is similar to nothing.
+        k: Neighbours per item; at most num_items are returned.
+        block_rows: Rows compared at a time; memory is block_rows * num_items floats.
+    """
+    unit = normalize(features, dim=-1)
+    found = [
+        torch.topk(unit[start : start + block_rows] @ unit.T, min(k, len(unit)), dim=-1)
+        for start in range(0, len(unit), block_rows)
+    ]
+    return Neighbours(torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]))
+
+
+def edge_weights(neighbours: Neighbours) -> Tensor:
+    """Normalise the similarities, D^-1/2 S D^-1/2 (MICRO, Eq. 3). Returns [num_items, k].
+
+    Negative similarities count as 0. D holds row sums and stands on both sides although the
+    graph is directed, as in the authors' code; an item without a similar one keeps zeros.
+    """
+    similarities = neighbours.similarities.clamp_min(0.0)
+    scale = similarities.sum(-1).clamp_min(1e-12).rsqrt()
+    return similarities * scale[:, None] * scale[neighbours.indices]
+
+
+def as_matrix(neighbours: Neighbours, weights: Tensor) -> SparseMatrix:
+    """Return the directed graph whose row i holds item i's neighbours, [num_items, num_items]."""
+    num_items, k = neighbours.indices.shape
+    rows = torch.arange(num_items, device=weights.device).repeat_interleave(k)
+    return SparseMatrix(
+        rows, neighbours.indices.flatten(), weights.flatten(), (num_items, num_items)
+    )
+
+
+class LearnedGraph(nn.Module):
+    """A graph over transformed features, mixed with the initial one (MICRO, Eq. 4-5).
+
+    A = skip * S + (1 - skip) * A', where A' joins the items whose transformed features
+    W e + b are close. Deviates from the paper, which rebuilds A' in every step, and from the
+    authors' code, which rebuilds it once per epoch and gives W a gradient in one step of each:
+    here which items are joined is refreshed by `rebuild`, and the weights of those edges are
+    computed, with gradient, in every step.
+
+    Args:
+        initial: Neighbours by the raw features.
+        features: Raw features, float32 [num_items, width]; None (or skip = 1) freezes the graph.
+        k: Neighbours per item.
+        skip: Share of the initial graph, lambda of Eq. 5.
+        embedding_dim: Width of the transformed features.
+        generator: Source of the initial transformation.
+    """
+
+    def __init__(
+        self,
+        initial: Neighbours,
+        features: Tensor | None,
+        k: int,
+        skip: float,
+        embedding_dim: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= skip <= 1.0:
+            raise ValueError(f"skip must be between 0 and 1, got {skip}")
+        initial = Neighbours(initial.indices[:, :k], initial.similarities[:, :k])
+        self.initial = as_matrix(initial, edge_weights(initial))
+        self.skip = skip
+        self.k = k
+        if features is not None and skip < 1.0:
+            self.register_buffer("features", features, persistent=False)
+            self.weight = nn.Parameter(xavier((embedding_dim, features.shape[1]), generator))
+            self.bias = nn.Parameter(torch.zeros(embedding_dim))
+            self.register_buffer("joined", initial.indices.clone())
+            self.rebuild()
+
+    @property
+    def frozen(self) -> bool:
+        """True when only the initial graph is used."""
+        return not hasattr(self, "weight")
+
+    def transformed(self) -> Tensor:
+        """Eq. 4: W e + b, [num_items, embedding_dim]."""
+        return nn.functional.linear(self.features, self.weight, self.bias)
+
+    @torch.no_grad()
+    def rebuild(self) -> None:
+        """Find anew which items the learned graph joins."""
+        if not self.frozen:
+            self.joined = knn(self.transformed(), self.joined.shape[1]).indices
+
+    def forward(self, dense: Tensor) -> Tensor:
+        """Propagate `dense` [num_items, width] over the mixed graph."""
+        around: Tensor = self.initial(dense)
+        if self.frozen:
+            return around
+        unit = normalize(self.transformed(), dim=-1)
+        similarities = torch.einsum("id,ikd->ik", unit, unit[self.joined])
+        weights = edge_weights(Neighbours(self.joined, similarities))
+        learned = nn.functional.embedding_bag(
+            self.joined, dense, mode="sum", per_sample_weights=weights
+        )
+        return self.skip * around + (1.0 - self.skip) * learned

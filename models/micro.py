@@ -1,0 +1,240 @@
+"""MICRO: latent structure mining with contrastive modality fusion."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from models.encoders import Adjacency, Backbone, Encoder
+from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
+from models.item_graph import LearnedGraph, knn
+from models.losses import bpr, l2
+from models.params import Params, xavier
+from models.recommender import Recommender
+from models.sparse import mean_aggregation
+
+
+@dataclass(frozen=True)
+class MICROParams(Params):
+    """Parameters of `MICRO`; the last five switch off its parts (Table 5 of the paper).
+
+    Args:
+        embedding_dim: Width d of all vectors.
+        backbone: Collaborative encoder that the item vectors are added to.
+        num_layers: Propagation layers of the backbone.
+        adjacency: Normalisation of the interaction graph; the authors' code walks randomly.
+        edge_share: Share of the interactions an epoch propagates over, redrawn every epoch.
+        num_item_layers: Propagation layers L over the item graphs, Eq. 6.
+        k: Neighbours per item, Eq. 2.
+        skip: Share lambda of the initial graph, Eq. 5; 1 freezes the graphs.
+        rebuild_every: Epochs between two rebuilds of the learned graphs.
+        contrast_weight: beta_C of Eq. 19, on the mean over items and modalities.
+        contrast_samples: Items drawn per step for Eq. 9-10, anchors and negatives alike.
+        temperature: tau of Eq. 10.
+        orthogonality_weight: beta_S of Eq. 19.
+        reg_weight: Weight of the squared norms of the batch's final vectors.
+        item_graph: Propagate over item graphs; off is "CF + feats".
+        item_input: What the item graphs propagate; features is "MICRO / feats".
+        fusion: Fuse per item with contrast; off is "w/o fusion", the model LATTICE.
+        specific: Add modality-specific vectors, Eq. 11-15; off is "w/o specific".
+        user_preference: Add h_u to users, Eq. 16; off is "w/o preference".
+    """
+
+    embedding_dim: int = 64
+    backbone: Backbone = "lightgcn"
+    num_layers: int = 2
+    adjacency: Adjacency = "symmetric"
+    edge_share: float = 1.0
+    num_item_layers: int = 1
+    k: int = 10
+    skip: float = 0.7
+    rebuild_every: int = 10
+    contrast_weight: float = 0.06
+    contrast_samples: int = 512
+    temperature: float = 0.5
+    orthogonality_weight: float = 0.01
+    reg_weight: float = 1e-5
+    item_graph: bool = True
+    item_input: str = "id"
+    fusion: bool = True
+    specific: bool = True
+    user_preference: bool = True
+
+
+@dataclass(frozen=True)
+class _Fused:
+    """Item vectors h per modality, their common part h_c, their specific parts, and the sum h."""
+
+    per_modality: list[Tensor]
+    common: Tensor
+    specific: list[Tensor]
+    items: Tensor
+
+
+class MICRO(Recommender):
+    """MICRO of Zhang et al. 2022 (TKDE), arXiv:2111.00678, for any number of modalities.
+
+    Per modality an item graph (Eq. 1-5), propagation of the item IDs over it (Eq. 6), attentive
+    fusion into a common part (Eq. 7-8) kept close by contrast (Eq. 9-10), specific parts
+    (Eq. 11-15), user preference (Eq. 16), score (Eq. 17), loss (Eq. 19). Deviations, each from
+    the released code or forced by it: Eq. 9-10 get the logarithm they lack; the contrast runs
+    over a sample of items, its negatives scaled to the catalogue; Eq. 13 runs over all pairs of
+    modalities; negative similarities count as 0; features are not trained.
+
+    Raises:
+        ValueError: The inputs hold no modality, or features that a switch needs are missing.
+    """
+
+    def __init__(self, inputs: Inputs, params: MICROParams, generator: torch.Generator) -> None:
+        super().__init__(inputs)
+        if not self.modalities:
+            raise ValueError("MICRO needs at least one modality with features or neighbours")
+        if params.item_input not in ("id", "features"):
+            raise ValueError(f'item_input is "id" or "features", got "{params.item_input}"')
+        self.params = params
+        dim = params.embedding_dim
+        self.encoder = Encoder(
+            inputs,
+            params.backbone,
+            dim,
+            params.num_layers,
+            generator,
+            adjacency=params.adjacency,
+            edge_share=params.edge_share,
+        )
+        self.projections = nn.ModuleDict()
+        if not params.item_graph or params.item_input == "features":
+            self._add_projections(inputs, generator)
+        self.graphs = nn.ModuleDict()
+        if params.item_graph:
+            for modality in self.modalities:
+                self.graphs[modality] = self._graph(modality, inputs, generator)
+        if params.fusion:
+            self.attention = nn.Linear(dim, dim)
+            self.attention.weight.data = xavier((dim, dim), generator)
+            nn.init.zeros_(self.attention.bias)
+            self.common_query = nn.Parameter(xavier((1, dim), generator)[0])
+            if params.specific and len(self.modalities) > 1:
+                self.specific_query = nn.Parameter(xavier((1, dim), generator)[0])
+        else:
+            self.modality_weights = nn.Parameter(torch.zeros(len(self.modalities)))
+        if params.user_preference:
+            self.interactions = mean_aggregation(inputs.edge_index, self.num_users, self.num_items)
+
+    def _add_projections(self, inputs: Inputs, generator: torch.Generator) -> None:
+        for modality in self.modalities:
+            if modality not in inputs.features:
+                raise ValueError(f'the features of "{modality}" are needed and missing')
+            features = inputs.features[modality]
+            self.register_buffer(f"features_{modality}", features, persistent=False)
+            linear = nn.Linear(features.shape[1], self.params.embedding_dim)
+            linear.weight.data = xavier((linear.out_features, linear.in_features), generator)
+            nn.init.zeros_(linear.bias)
+            self.projections[modality] = linear
+
+    def _graph(self, modality: str, inputs: Inputs, generator: torch.Generator) -> LearnedGraph:
+        params = self.params
+        features = inputs.features.get(modality)
+        initial = inputs.neighbours.get(modality)
+        if initial is None or initial.indices.shape[1] < min(params.k, self.num_items):
+            if features is None:
+                raise ValueError(f'"{modality}" has fewer than k = {params.k} neighbours')
+            initial = knn(features, params.k)
+        return LearnedGraph(
+            initial, features, params.k, params.skip, params.embedding_dim, generator
+        )
+
+    def refresh(self, epoch: int, generator: torch.Generator) -> None:
+        """Draw the epoch's interactions; rebuild the learned graphs when it is their turn."""
+        self.encoder.refresh(generator)
+        if epoch and epoch % self.params.rebuild_every == 0:
+            for graph in self.graphs.values():
+                graph.rebuild()
+
+    def embed(self, keep: Keep = ALL) -> Embeddings:
+        """Eq. 17: x + normalised h for users and items."""
+        return self._score_vectors(self._fuse(keep))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms `bpr`, `contrast`, `orthogonality` and `reg` of Eq. 19."""
+        params = self.params
+        fused = self._fuse(ALL)
+        vectors = self._score_vectors(fused)
+        terms = {
+            "bpr": bpr(vectors, batch),
+            "reg": params.reg_weight * l2((vectors.users, vectors.items), batch),
+        }
+        if params.fusion and len(self.modalities) > 1:
+            terms["contrast"] = params.contrast_weight * self._contrast(fused, batch.generator)
+            if params.specific:
+                terms["orthogonality"] = params.orthogonality_weight * _orthogonality(fused)
+        return terms
+
+    def _score_vectors(self, fused: _Fused) -> Embeddings:
+        collaborative: Embeddings = self.encoder()
+        users = collaborative.users
+        if self.params.user_preference:
+            users = users + normalize(self.interactions(fused.items), dim=-1)
+        return Embeddings(users, collaborative.items + normalize(fused.items, dim=-1))
+
+    def _item_vectors(self, modality: str, keep: Keep) -> Tensor:
+        kept = keep is None or modality in keep
+        hidden: Tensor = self.encoder.items
+        if modality in self.projections:
+            features = getattr(self, f"features_{modality}")
+            hidden = self.projections[modality](
+                features if kept else features.mean(0, keepdim=True).expand_as(features)
+            )
+        if kept and modality in self.graphs:
+            for _ in range(self.params.num_item_layers):
+                hidden = self.graphs[modality](hidden)
+        return hidden
+
+    def _fuse(self, keep: Keep) -> _Fused:
+        per_modality = [self._item_vectors(modality, keep) for modality in self.modalities]
+        stacked = torch.stack(per_modality)  # [modalities, num_items, dim]
+        if not self.params.fusion:
+            common = torch.einsum("m,mid->id", self.modality_weights.softmax(0), stacked)
+            return _Fused(per_modality, common, [], common)
+        logits = torch.tanh(self.attention(stacked)) @ self.common_query  # [modalities, num_items]
+        common = (logits.softmax(0)[..., None] * stacked).sum(0)
+        if not self.params.specific or len(per_modality) == 1:
+            return _Fused(per_modality, common, [], common)
+        specific = [hidden - common for hidden in per_modality]
+        parts = torch.stack([common, *specific])  # [1 + modalities, num_items, dim]
+        weights = (parts @ self.specific_query).softmax(0)
+        return _Fused(per_modality, common, specific, (weights[..., None] * parts).sum(0))
+
+    def _contrast(self, fused: _Fused, generator: torch.Generator) -> Tensor:
+        """InfoNCE of Eq. 9-10 over a uniform sample of items."""
+        count = min(self.params.contrast_samples, self.num_items)
+        device = fused.common.device
+        rows = torch.randperm(self.num_items, generator=generator, device=device)[:count]
+        shared = normalize(fused.common[rows], dim=-1)
+        # log of how many items of the catalogue each sampled negative stands for
+        share = torch.tensor((self.num_items - 1) / max(count - 1, 1), device=device).log()
+        self_mask = torch.eye(count, dtype=torch.bool, device=device)
+        terms = []
+        for hidden in fused.per_modality:
+            own = normalize(hidden[rows], dim=-1)
+            between = own @ shared.T / self.params.temperature
+            within = own @ own.T / self.params.temperature
+            positive = between.diagonal()
+            negatives = torch.cat(
+                [between.masked_fill(self_mask, -torch.inf), within.masked_fill(self_mask, -torch.inf)],
+                dim=-1,
+            )
+            total = torch.cat([positive[:, None], negatives + share], dim=-1).logsumexp(-1)
+            terms.append((total - positive).mean())
+        return torch.stack(terms).mean()
+
+
+def _orthogonality(fused: _Fused) -> Tensor:
+    """Eq. 13: the squared dot products of the specific parts, for every pair of modalities."""
+    pairs = [
+        (first * second).sum(-1).square().mean()
+        for first, second in combinations(fused.specific, 2)
+    ]
+    return torch.stack(pairs).sum()

@@ -1,0 +1,66 @@
+"""The contract every model keeps, so that training, strategies and serving treat it alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
+
+Scorer = Callable[[Tensor], Tensor]
+"""Maps user rows, int64 [batch], to the scores of all items, float32 [batch, num_items]."""
+
+
+class Recommender(nn.Module, ABC):
+    """A model whose score of a user and an item is the dot product of two vectors.
+
+    A subclass takes `(inputs, params, generator)`: sizes and tensors, its frozen parameter
+    dataclass, and the source of its initial values. It never sees files, devices or settings.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__()
+        self.num_users = inputs.num_users
+        self.num_items = inputs.num_items
+        self.modalities = inputs.modalities
+
+    @abstractmethod
+    def embed(self, keep: Keep = ALL) -> Embeddings:
+        """Return the vectors of all users and items; deterministic in evaluation mode.
+
+        Modalities that are not kept are replaced by their mean, a graph derived from them by
+        the identity (CKD, section 3.2).
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the named scalar terms whose sum is minimised."""
+
+    def refresh(self, epoch: int, generator: torch.Generator) -> None:  # noqa: B027
+        """Prepare an epoch (edge dropout, rebuilt graphs). Does nothing by default."""
+
+    def components(self, keep: Keep = ALL) -> list[Embeddings]:
+        """Return additive parts whose scores sum to the model's; one part by default."""
+        return [self.embed(keep)]
+
+    def param_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Partition the parameters by modality; all are `shared` by default."""
+        return {"shared": list(self.parameters())}
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return the function that scores all items for given user rows."""
+        vectors = self.embed()
+
+        def score(user_rows: Tensor) -> Tensor:
+            return vectors.users[user_rows] @ vectors.items.T
+
+        return score
+
+    def item_factors(self) -> Tensor | None:
+        """Item vectors whose sum over a user's items is that user's vector, [num_items, D].
+
+        None for models that learn user vectors in another way.
+        """
+        return None

@@ -1,0 +1,1 @@
+"""Offline training: data, graphs, the training loop, evaluation, ensembles, publishing."""
