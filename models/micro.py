@@ -155,16 +155,21 @@ class MICRO(Recommender):
 
     def embed(self, keep: Keep = ALL) -> Embeddings:
         """Eq. 17: x + normalised h for users and items."""
-        return self._score_vectors(self._fuse(keep))
+        collaborative: Embeddings = self.encoder()
+        fused = self._fuse(keep)
+        users = collaborative.users
+        if self.params.user_preference:
+            users = users + normalize(self.interactions(fused.items), dim=-1)
+        return Embeddings(users, collaborative.items + normalize(fused.items, dim=-1))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `contrast`, `orthogonality` and `reg` of Eq. 19."""
         params = self.params
         fused = self._fuse(ALL)
-        vectors = self._score_vectors(fused)
+        vectors, rows = self._batch_vectors(fused, batch)
         terms = {
-            "bpr": bpr(vectors, batch),
-            "reg": params.reg_weight * l2((vectors.users, vectors.items), batch),
+            "bpr": bpr(vectors, rows),
+            "reg": params.reg_weight * l2((vectors.users, vectors.items), rows),
         }
         if params.fusion and len(self.modalities) > 1:
             terms["contrast"] = params.contrast_weight * self._contrast(fused, batch.generator)
@@ -172,12 +177,20 @@ class MICRO(Recommender):
                 terms["orthogonality"] = params.orthogonality_weight * _orthogonality(fused)
         return terms
 
-    def _score_vectors(self, fused: _Fused) -> Embeddings:
+    def _batch_vectors(self, fused: _Fused, batch: Batch) -> tuple[Embeddings, Batch]:
+        """Eq. 17 for the batch's rows only, and the batch with rows into those vectors."""
         collaborative: Embeddings = self.encoder()
-        users = collaborative.users
+        users = collaborative.users[batch.users]
         if self.params.user_preference:
-            users = users + normalize(self.interactions(fused.items), dim=-1)
-        return Embeddings(users, collaborative.items + normalize(fused.items, dim=-1))
+            preference = self.interactions(fused.items)[batch.users]
+            users = users + normalize(preference, dim=-1)
+        chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
+        items = collaborative.items[chosen] + normalize(fused.items[chosen], dim=-1)
+        size = len(batch.users)
+        numbers = torch.arange(len(chosen), device=chosen.device)
+        negatives = numbers[size:].view(batch.negative_items.shape)
+        rows = Batch(numbers[:size], numbers[:size], negatives, batch.generator)
+        return Embeddings(users, items), rows
 
     def _item_vectors(self, modality: str, keep: Keep) -> Tensor:
         kept = keep is None or modality in keep
@@ -215,19 +228,17 @@ class MICRO(Recommender):
         shared = normalize(fused.common[rows], dim=-1)
         # log of how many items of the catalogue each sampled negative stands for
         share = torch.tensor((self.num_items - 1) / max(count - 1, 1), device=device).log()
-        self_mask = torch.eye(count, dtype=torch.bool, device=device)
+        self_mask = torch.zeros(count, count, device=device).fill_diagonal_(-torch.inf) + share
         terms = []
         for hidden in fused.per_modality:
             own = normalize(hidden[rows], dim=-1)
             between = own @ shared.T / self.params.temperature
             within = own @ own.T / self.params.temperature
             positive = between.diagonal()
-            negatives = torch.cat(
-                [between.masked_fill(self_mask, -torch.inf), within.masked_fill(self_mask, -torch.inf)],
-                dim=-1,
+            negatives = torch.logaddexp(
+                (between + self_mask).logsumexp(-1), (within + self_mask).logsumexp(-1)
             )
-            total = torch.cat([positive[:, None], negatives + share], dim=-1).logsumexp(-1)
-            terms.append((total - positive).mean())
+            terms.append((torch.logaddexp(positive, negatives) - positive).mean())
         return torch.stack(terms).mean()
 
 

@@ -45,7 +45,8 @@ class RunConfig:
     Args:
         model: Registry name.
         params: The model's parameters by name; those left out have their defaults.
-        seed: Seed of initial values, sampling and the split.
+        seed: Seed of initial values and sampling.
+        split_seed: Seed of the split; the members of an ensemble share it.
         split: Name of the split, see `training.data.splits.make_split`.
         modalities: Modalities the model may use; None is all dense ones.
         training: The training settings.
@@ -56,6 +57,7 @@ class RunConfig:
     model: str
     params: dict[str, object] = field(default_factory=dict)
     seed: int = 0
+    split_seed: int = 0
     split: str = "auto"
     modalities: tuple[str, ...] | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -1,0 +1,260 @@
+"""A chosen ensemble on disk: how it was chosen, its vectors, its one look at the test split."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from training.config import RunConfig
+from training.data.dataset import Dataset
+from training.data.splits import Pairs, Split, make_split
+from training.ensemble import (
+    Ensemble,
+    EnsembleBlock,
+    MemberVectors,
+    Method,
+    average,
+    choose_weights,
+    concat,
+)
+from training.errors import DataError, SplitLeakage
+from training.evaluation import Metrics, evaluate
+from training.run_folder import RunFolder, read_json, write_json
+from training.runs import vector_scorer
+
+CHOOSING_USERS = 4000
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """A member as it is recorded: its run's settings, its weight, its validation metrics."""
+
+    name: str
+    run: RunConfig
+    weight: float
+    validation: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ChosenEnsemble:
+    """An ensemble read back from its folder; metrics by name, `test` None until it was opened."""
+
+    ensemble: Ensemble
+    members: tuple[EnsembleMember, ...]
+    split: str
+    split_seed: int
+    fingerprint: str
+    validation: dict[str, float]
+    test: dict[str, float] | None
+
+
+def build_ensemble(
+    dataset: Dataset,
+    runs: Sequence[RunFolder],
+    folder: Path,
+    *,
+    method: Method = "concat",
+    weights: Sequence[float] | None = None,
+) -> ChosenEnsemble:
+    """Combine finished runs and write the ensemble's folder; only validation is looked at.
+
+    Args:
+        dataset: The dataset that all runs were trained on.
+        runs: Finished runs, in the order of `weights`.
+        folder: Where the ensemble goes; one that was not tested yet is replaced.
+        method: `concat` or `average`.
+        weights: Weights of `concat`; None chooses them on the validation split.
+
+    Raises:
+        DataError: The runs do not fit together or to the dataset.
+        SplitLeakage: The ensemble in `folder` has seen the test split already.
+    """
+    if (folder / "test.json").exists():
+        raise SplitLeakage(
+            f"the ensemble in {folder} was measured on the test split; "
+            "choosing again with that knowledge needs another name"
+        )
+    configs = [_fitting_config(run, dataset) for run in runs]
+    split = _common_split(dataset, configs)
+    vectors = [_member(run) for run in runs]
+    if method == "average":
+        used = [1.0] * len(vectors)
+        ensemble = average(vectors)
+    else:
+        used = list(weights) if weights is not None else _choose(vectors, split, dataset)
+        if len(used) != len(vectors):
+            raise DataError(f"{len(used)} weights for {len(vectors)} members")
+        ensemble = concat(vectors, used)
+    score = vector_scorer(ensemble.users, ensemble.items)
+    validation = evaluate(score, split.validation, split.train, dataset.num_users).means
+    members = [
+        {
+            "name": run.path.name,
+            "run": asdict(config),
+            "weight": weight,
+            "validation": run.result()["validation"],
+        }
+        for run, config, weight in zip(runs, configs, used, strict=True)
+    ]
+    _write(folder, ensemble, dataset.fingerprint, configs[0], members, validation)
+    return read_ensemble(folder)
+
+
+def read_ensemble(folder: Path) -> ChosenEnsemble:
+    """Read an ensemble.
+
+    Raises:
+        DataError: There is none; the message says which command makes it.
+    """
+    if not (folder / "ensemble.json").exists():
+        raise DataError(f"{folder} holds no ensemble; run `mutualrec ensemble` first")
+    record = read_json(folder / "ensemble.json")
+    tensors = load_file(folder / "ensemble.safetensors")
+    blocks = tuple(
+        EnsembleBlock(
+            **block,
+            covariance=tensors[f"covariance.{number}"],
+            factors=tensors.get(f"factors.{number}"),
+        )
+        for number, block in enumerate(cast(list[dict[str, object]], record["blocks"]))  # type: ignore[arg-type]
+    )
+    members = tuple(
+        EnsembleMember(
+            name=str(member["name"]),
+            run=RunFolder.parse_config(member["run"]),
+            weight=cast(float, member["weight"]),
+            validation=cast(dict[str, float], member["validation"]),
+        )
+        for member in cast(list[dict[str, object]], record["members"])
+    )
+    tested = folder / "test.json"
+    return ChosenEnsemble(
+        ensemble=Ensemble(
+            cast(Method, record["method"]), tensors["users"], tensors["items"], blocks
+        ),
+        members=members,
+        split=str(record["split"]),
+        split_seed=cast(int, record["split_seed"]),
+        fingerprint=str(record["dataset"]),
+        validation=cast(dict[str, float], record["validation"]),
+        test=cast(dict[str, float] | None, read_json(tested).get("metrics"))
+        if tested.exists()
+        else None,
+    )
+
+
+def evaluate_ensemble(dataset: Dataset, folder: Path) -> Metrics:
+    """Open the test split for an ensemble: once, recorded in its `test.json`.
+
+    Raises:
+        SplitLeakage: The ensemble was tested before.
+        DataError: The ensemble belongs to other data.
+    """
+    chosen = read_ensemble(folder)
+    check_dataset(chosen, dataset, folder)
+    split = make_split(dataset, chosen.split, chosen.split_seed)
+    record = folder / "test.json"
+    test = split.test.open(record)
+    score = vector_scorer(chosen.ensemble.users, chosen.ensemble.items)
+    metrics = evaluate(score, test, split.train, dataset.num_users)
+    write_json(record, {**json.loads(record.read_text()), "metrics": metrics.means})
+    return metrics
+
+
+def check_dataset(chosen: ChosenEnsemble, dataset: Dataset, folder: Path) -> None:
+    """Refuse an ensemble that was made from other data.
+
+    Raises:
+        DataError: The fingerprints differ.
+    """
+    if chosen.fingerprint != dataset.fingerprint:
+        raise DataError(
+            f"{folder} was made from dataset {chosen.fingerprint[:12]}, "
+            f"{dataset.name} is {dataset.fingerprint[:12]}; train and ensemble again"
+        )
+
+
+def _fitting_config(run: RunFolder, dataset: Dataset) -> RunConfig:
+    fingerprint = run.fingerprint()
+    if fingerprint != dataset.fingerprint:
+        raise DataError(
+            f"{run.path} was trained on dataset {fingerprint[:12]}, "
+            f"{dataset.name} is {dataset.fingerprint[:12]}; train it again"
+        )
+    return run.config()
+
+
+def _common_split(dataset: Dataset, configs: Sequence[RunConfig]) -> Split:
+    splits = {(config.split, config.split_seed) for config in configs}
+    if len(splits) != 1:
+        shown = ", ".join(f"{name} (seed {seed})" for name, seed in sorted(splits)) or "no run"
+        raise DataError(f"members of an ensemble need one split, got: {shown}")
+    return make_split(dataset, *splits.pop())
+
+
+def _member(run: RunFolder) -> MemberVectors:
+    stored = run.embeddings()
+    return MemberVectors(run.path.name, stored["users"], stored["items"], stored.get("factors"))
+
+
+def _choose(vectors: Sequence[MemberVectors], split: Split, dataset: Dataset) -> list[float]:
+    """Choose weights on the validation pairs of a fixed sample of users."""
+    users = np.unique(split.validation.user_rows)
+    if len(users) > CHOOSING_USERS:
+        rng = np.random.default_rng(0)
+        users = np.sort(rng.choice(users, CHOOSING_USERS, replace=False))
+    relevant, masked = (_restricted(p, users) for p in (split.validation, split.train))
+    rows = torch.from_numpy(users)
+    sampled = [MemberVectors(v.name, v.users[rows], v.items) for v in vectors]
+
+    def quality(ensemble: Ensemble) -> float:
+        score = vector_scorer(ensemble.users, ensemble.items)
+        return evaluate(score, relevant, masked, len(users)).means["recall@20"]
+
+    return choose_weights(sampled, quality)[0]
+
+
+def _restricted(pairs: Pairs, users: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pairs:
+    positions = np.searchsorted(users, pairs.user_rows).clip(max=len(users) - 1)
+    inside = users[positions] == pairs.user_rows
+    return Pairs(positions[inside].astype(np.int64), pairs.item_rows[inside])
+
+
+def _write(
+    folder: Path,
+    ensemble: Ensemble,
+    fingerprint: str,
+    config: RunConfig,
+    members: list[dict[str, object]],
+    validation: dict[str, float],
+) -> None:
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors = {"users": ensemble.users, "items": ensemble.items}
+    for number, block in enumerate(ensemble.blocks):
+        tensors[f"covariance.{number}"] = block.covariance
+        if block.factors is not None:
+            tensors[f"factors.{number}"] = block.factors
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / "ensemble.safetensors")
+    record = {
+        "method": ensemble.method,
+        "split": config.split,
+        "split_seed": config.split_seed,
+        "dataset": fingerprint,
+        "members": members,
+        "blocks": [
+            {"name": b.name, "offset": b.offset, "width": b.width, "weight": b.weight}
+            for b in ensemble.blocks
+        ],
+        "validation": validation,
+    }
+    write_json(temporary / "ensemble.json", record)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)

@@ -1,0 +1,22 @@
+"""Which state of the code made a result."""
+
+import subprocess
+from pathlib import Path
+
+
+def code_commit() -> str | None:
+    """Return the commit of the checkout this code runs from, `+` appended when it was changed.
+
+    None outside a git checkout, as in a container image.
+    """
+    folder = Path(__file__).parent
+    try:
+        head, status = (
+            subprocess.run(
+                ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "."])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+" if status else head

@@ -1,0 +1,200 @@
+"""The folder of one training run: settings, checkpoints, the metrics log, the result."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import load_file, save_file
+
+from models.inputs import Embeddings
+from training.checkpoint import Checkpoint
+from training.config import RunConfig
+from training.errors import DataError
+from training.trainer import EpochReport
+
+
+class RunFolder:
+    """Files of a run.
+
+    `config.json` the resolved settings, `metrics.jsonl` a line per epoch, `checkpoint.safetensors`
+    the state to resume from, `embeddings.safetensors` and `result.json` the outcome,
+    `curves.png` its picture, `test.json` the one look at the test split.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def start(self, config: RunConfig, fingerprint: str) -> None:
+        """Create the folder, or check that the run in it is this one.
+
+        Raises:
+            DataError: It holds a run with other settings or other data.
+        """
+        wanted = {"run": asdict(config), "dataset": fingerprint}
+        path = self.path / "config.json"
+        if not path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(path, wanted)
+            return
+        found = read_json(path)
+        if found != json.loads(json.dumps(wanted)):
+            different = sorted(_differences(found, json.loads(json.dumps(wanted))))
+            raise DataError(
+                f"{self.path} holds a run with other settings ({', '.join(different)}); "
+                "give this run another name, or delete the folder"
+            )
+
+    def config(self) -> RunConfig:
+        """Return the settings of the run.
+
+        Raises:
+            DataError: There is no run here.
+        """
+        return self.parse_config(self._started()["run"])
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the dataset the run was trained on.
+
+        Raises:
+            DataError: There is no run here.
+        """
+        return str(self._started()["dataset"])
+
+    def _started(self) -> dict[str, object]:
+        path = self.path / "config.json"
+        if not path.exists():
+            raise DataError(f"{self.path} is no training run; run `mutualrec train` first")
+        return read_json(path)
+
+    @staticmethod
+    def parse_config(value: object) -> RunConfig:
+        """Read run settings from their JSON form.
+
+        Raises:
+            DataError: A name or a value does not fit.
+        """
+        try:
+            return TypeAdapter(RunConfig).validate_python(value)
+        except ValidationError as error:
+            raise DataError(f"run settings cannot be read: {error}") from error
+
+    @property
+    def finished(self) -> bool:
+        """True when the run has a result."""
+        return (self.path / "result.json").exists()
+
+    def result(self) -> dict[str, object]:
+        """Return the result: best epoch, epochs, seconds, validation metrics.
+
+        Raises:
+            DataError: The run has not finished.
+        """
+        if not self.finished:
+            raise DataError(f"the run in {self.path} has not finished; run `mutualrec train` again")
+        return read_json(self.path / "result.json")
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint and drop the log lines that came after it."""
+        path = self.path / "checkpoint.safetensors"
+        found = Checkpoint.load(path) if path.exists() else None
+        log = self.path / "metrics.jsonl"
+        if log.exists():
+            last = -1 if found is None else found.epoch
+            lines = [line for line in log.read_text().splitlines() if _epoch_of(line) <= last]
+            _replace_text(log, "".join(f"{line}\n" for line in lines))
+        return found
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint."""
+        checkpoint.save(self.path / "checkpoint.safetensors")
+
+    def append_report(self, report: EpochReport) -> None:
+        """Add a line to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(asdict(report)) + "\n")
+
+    def reports(self) -> list[dict[str, object]]:
+        """Return the lines of `metrics.jsonl`."""
+        log = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def finish(
+        self,
+        vectors: Embeddings,
+        factors: torch.Tensor | None,
+        result: dict[str, object],
+    ) -> None:
+        """Write embeddings and result; the checkpoint is no longer needed and goes."""
+        tensors = {
+            "users": vectors.users.detach().cpu().float().contiguous(),
+            "items": vectors.items.detach().cpu().float().contiguous(),
+        }
+        if factors is not None:
+            tensors["factors"] = factors.detach().cpu().float().contiguous()
+        temporary = self.path / "embeddings.tmp"
+        save_file(tensors, temporary)
+        temporary.replace(self.path / "embeddings.safetensors")
+        write_json(self.path / "result.json", result)
+        (self.path / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def embeddings(self) -> dict[str, torch.Tensor]:
+        """Return `users` [U, D], `items` [I, D] and, for closed forms, `factors` [I, D].
+
+        Raises:
+            DataError: The run has not finished.
+        """
+        self.result()
+        return load_file(self.path / "embeddings.safetensors")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON in one step: the file is complete or not there."""
+    _replace_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: The file is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path} holds {type(value).__name__}, expected an object")
+    return value
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _epoch_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError):
+        # The line was cut off by the kill that the run resumes from.
+        return float("inf")
+
+
+def _differences(found: object, wanted: object, prefix: str = "") -> set[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return {
+            name
+            for key in {*found, *wanted}
+            for name in _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
+        }
+    return set() if found == wanted else {prefix.rstrip(".")}

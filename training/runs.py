@@ -1,0 +1,132 @@
+"""One training run from a dataset folder to a run folder."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from models.recommender import Recommender
+from training.config import RunConfig
+from training.curves import draw_curves
+from training.data.dataset import Dataset
+from training.data.splits import Split, make_split
+from training.errors import DataError
+from training.evaluation import Metrics, evaluate
+from training.inputs import build_inputs, dense_modalities
+from training.registry import build_model, parse_params
+from training.run_folder import RunFolder
+from training.trainer import EpochReport, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Fill in what a run would decide: the split's name, modalities and all parameters.
+
+    Raises:
+        UnknownModel: There is no such model.
+        InvalidParams: A parameter has an unknown name or a wrong value.
+        DataError: The training settings cannot work; the message names the setting.
+    """
+    training = config.training
+    for name in ("batch_size", "num_negatives", "max_epochs", "eval_every", "patience"):
+        if getattr(training, name) < 1:
+            raise DataError(f"training setting {name} must be at least 1")
+    params = asdict(parse_params(config.model, config.params))
+    split = config.split
+    if split == "auto":
+        split = "official" if dataset.interactions.labels is not None else "random_per_user"
+    modalities = config.modalities
+    if modalities is None:
+        modalities = dense_modalities(dataset)
+    return replace(config, params=params, split=split, modalities=modalities)
+
+
+def train_run(
+    dataset: Dataset,
+    config: RunConfig,
+    folder: RunFolder,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+    report: Callable[[EpochReport], None] = lambda _: None,
+) -> dict[str, object]:
+    """Train a model and leave embeddings and result in `folder`.
+
+    A run that was interrupted continues from its checkpoint; one that has finished is returned
+    as it is.
+
+    Raises:
+        DataError: The folder holds another run, or settings do not fit the data.
+        TrainingDiverged: A loss term is not finite.
+    """
+    config = resolve(config, dataset)
+    folder.start(config, dataset.fingerprint)
+    if folder.finished:
+        return folder.result()
+    torch.set_num_threads(config.training.num_threads)
+    started = time.monotonic()
+    split = make_split(dataset, config.split, config.split_seed)
+    model = _model(dataset, split, config, cache)
+    trainer = Trainer(
+        model, split.train, split.validation, config.training, config.seed, folder, device
+    )
+    fitted = trainer.fit(report)
+    result: dict[str, object] = {
+        "best_epoch": fitted.best_epoch,
+        "num_epochs": fitted.num_epochs,
+        "seconds": round(time.monotonic() - started, 2),
+        "validation": fitted.metrics.means,
+    }
+    with torch.no_grad():
+        folder.finish(model.embed(), model.item_factors(), result)
+    draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")
+    logger.info(
+        "trained model=%s %s=%.4f epoch=%d seconds=%.1f",
+        config.model,
+        config.training.metric,
+        fitted.metrics.means[config.training.metric],
+        fitted.best_epoch,
+        time.monotonic() - started,
+    )
+    return result
+
+
+def evaluate_run(dataset: Dataset, folder: RunFolder, *, cache: Path | None = None) -> Metrics:
+    """Open the test split for a finished run: once, recorded in its `test.json`.
+
+    Closed-form models are scored exactly, not by their truncated factors.
+
+    Raises:
+        SplitLeakage: The run was tested before.
+        DataError: The run has not finished.
+    """
+    config = folder.config()
+    stored = folder.embeddings()
+    split = make_split(dataset, config.split, config.split_seed)
+    score = vector_scorer(stored["users"], stored["items"])
+    if "factors" in stored:
+        score = _model(dataset, split, config, cache).scorer()
+    record = folder.path / "test.json"
+    test = split.test.open(record)
+    metrics = evaluate(score, test, split.train, dataset.num_users)
+    opened = json.loads(record.read_text())
+    record.write_text(json.dumps({**opened, "metrics": metrics.means}, indent=2) + "\n")
+    return metrics
+
+
+def vector_scorer(
+    users: torch.Tensor, items: torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the scorer of given user [U, D] and item [I, D] vectors."""
+    return lambda user_rows: users[user_rows] @ items.T
+
+
+def _model(dataset: Dataset, split: Split, config: RunConfig, cache: Path | None) -> Recommender:
+    inputs = build_inputs(dataset, split.train, config.modalities, cache=cache)
+    params = parse_params(config.model, config.params)
+    return build_model(config.model, params, inputs, config.seed)
