@@ -1,0 +1,1 @@
+"""The online recommendation service: numpy, FAISS, Redis and FastAPI; never PyTorch."""

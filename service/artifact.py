@@ -1,0 +1,56 @@
+"""The artifact: everything the service needs from one training, in one folder per version.
+
+``<root>/<catalog>/<version>/`` is never changed after publishing and holds ``manifest.json``,
+``embeddings.safetensors`` (users, items, ``covariance.<block>``, ``factors.<block>``),
+``ids.parquet`` (users then items, with popularity and metadata), ``seen.safetensors`` (CSR of the
+items each user is known to have) and any extra file the manifest lists.
+``<root>/<catalog>/CURRENT`` names the version being served. No pickle anywhere.
+
+This module is the contract between training and service; import from here only.
+"""
+
+from service.artifact_reader import Artifact, load_artifact
+from service.artifact_tensors import ArtifactDraft, check_contents
+from service.artifact_writer import write_artifact
+from service.manifest import (
+    FORMAT_VERSION,
+    Block,
+    BlockKind,
+    DatasetRef,
+    FileEntry,
+    ManifestModel,
+    Member,
+    TensorEntry,
+)
+from service.versions import (
+    check_catalog,
+    check_version,
+    current_version,
+    list_catalogs,
+    list_versions,
+    set_current,
+    version_folder,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "ArtifactDraft",
+    "Block",
+    "BlockKind",
+    "DatasetRef",
+    "FileEntry",
+    "ManifestModel",
+    "Member",
+    "TensorEntry",
+    "check_catalog",
+    "check_contents",
+    "check_version",
+    "current_version",
+    "list_catalogs",
+    "list_versions",
+    "load_artifact",
+    "set_current",
+    "version_folder",
+    "write_artifact",
+]

@@ -1,0 +1,128 @@
+"""Errors of the service.
+
+::
+
+    ServiceError                 has an HTTP status and a title
+     ├ BadRequest           400  the request cannot be understood
+     ├ UnknownCatalog       404  no catalog of that name
+     ├ UnknownItem          404  no item of that id in the catalog
+     ├ PayloadTooLarge      413  the body or the batch is over its limit
+     ├ InvalidEvents        422  no event of the batch is valid
+     ├ NotReady             503  the catalog has no artifact yet
+     └ StoreUnavailable     503  Redis did not reply
+    ArtifactError
+     ├ ArtifactNameInvalid       a catalog, version or file name that could leave its folder
+     ├ ArtifactNotFound          no such catalog or version
+     ├ ArtifactCorrupt           checksum, size, shape, dtype or values are wrong
+     └ ArtifactIncompatible      written by a newer version of this program
+    IndexUnavailable             the wanted kind of index cannot run on this machine
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, TypedDict
+
+
+class FieldError(TypedDict, total=False):
+    """One entry of a problem's ``errors`` list."""
+
+    index: int
+    location: str
+    error: str
+
+
+class ServiceError(Exception):
+    """A request that cannot be served, with the HTTP status that says why.
+
+    Args:
+        detail: what was wrong, the values, and what to do.
+        errors: the single faults when there are several.
+        retry_after_s: seconds after which trying again makes sense, if it does.
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal server error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(ServiceError):
+    """The request cannot be understood."""
+
+    status = 400
+    title = "Bad request"
+
+
+class UnknownCatalog(ServiceError):
+    """No catalog of that name is served."""
+
+    status = 404
+    title = "Unknown catalog"
+
+
+class UnknownItem(ServiceError):
+    """No item of that id is in the catalog."""
+
+    status = 404
+    title = "Unknown item"
+
+
+class PayloadTooLarge(ServiceError):
+    """The body or the batch is over its limit."""
+
+    status = 413
+    title = "Payload too large"
+
+
+class InvalidEvents(ServiceError):
+    """No event of the request is valid."""
+
+    status = 422
+    title = "Validation failed"
+
+
+class NotReady(ServiceError):
+    """The catalog has no artifact yet, so it cannot answer."""
+
+    status = 503
+    title = "Not ready"
+
+
+class StoreUnavailable(ServiceError):
+    """Redis did not reply; nothing was acknowledged."""
+
+    status = 503
+    title = "Event store unavailable"
+
+
+class ArtifactError(Exception):
+    """An artifact version cannot be written, found or used."""
+
+
+class ArtifactNameInvalid(ArtifactError, ValueError):
+    """A catalog, version or file name that could leave its folder."""
+
+
+class ArtifactNotFound(ArtifactError):
+    """The catalog or the version does not exist."""
+
+
+class ArtifactCorrupt(ArtifactError):
+    """A checksum, size, shape, dtype or value is not what the manifest promises."""
+
+
+class ArtifactIncompatible(ArtifactError):
+    """The artifact was written by a newer version of this program."""
+
+
+class IndexUnavailable(Exception):
+    """The wanted kind of index cannot run on this machine."""

@@ -1,0 +1,108 @@
+"""The manifest of an artifact version: what was learned, from what, and which files hold it.
+
+Part of the contract re-exported by ``service.artifact``.
+"""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+FORMAT_VERSION = 1
+
+BlockKind = Literal["learned", "factors"]
+
+
+def check_file_name(name: str) -> str:
+    """Returns `name` if it is a plain relative POSIX path, else raises ValueError."""
+    path = PurePosixPath(name)
+    unsafe = not name or path.is_absolute() or ".." in path.parts or str(path) != name
+    if unsafe or "\\" in name or "\x00" in name:
+        raise ValueError(f"file name {name!r} must be a relative path inside the version folder")
+    return name
+
+
+@dataclass(frozen=True)
+class Block:
+    """One member's columns ``offset : offset + width`` of the common inner-product space.
+
+    ``kind`` says how a user's part is made: ``learned`` rows are stored, ``factors`` rows are the
+    sum of the block's item factors over the user's items and can be recomputed online.
+    With ``zscore`` a raw user part u is scaled to ``weight * u / sqrt(u' C u)``, C being the
+    covariance of the block's item vectors; without it to ``weight * u``.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    kind: BlockKind
+    offset: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(ge=1)]
+    weight: Annotated[float, Field(allow_inf_nan=False)]
+    zscore: bool
+
+    @property
+    def columns(self) -> slice:
+        """The block's columns."""
+        return slice(self.offset, self.offset + self.width)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetRef(_Strict):
+    """The data set an artifact was learned from."""
+
+    name: str
+    fingerprint: str
+
+
+class Member(_Strict):
+    """One trained model of the ensemble. ``metrics`` are its validation metrics."""
+
+    model: str
+    params: dict[str, JsonValue] = {}
+    seed: int | None = None
+    weight: float = 1.0
+    metrics: dict[str, JsonValue] = {}
+
+
+class FileEntry(_Strict):
+    """Size and SHA-256 (hex) of one file."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class TensorEntry(_Strict):
+    """Shape and numpy dtype name of one tensor; its name is ``<file>:<tensor>``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ManifestModel(_Strict):
+    """``manifest.json``; unknown keys are errors.
+
+    ``watermark`` maps a stream partition to the last stream id the data contained. ``metrics`` has
+    one entry per split (``validation``, ``test``). ``recipe`` is what retraining needs to repeat
+    the run; its ``event_types`` table, if present, tells the service the sign of each event type.
+    """
+
+    format_version: Literal[1] = 1
+    catalog: str
+    version: str
+    created_at: AwareDatetime
+    dataset: DatasetRef
+    watermark: dict[str, str] = {}
+    split: str
+    members: tuple[Member, ...]
+    blocks: tuple[Block, ...]
+    metrics: dict[str, dict[str, JsonValue]] = {}
+    ensemble: str
+    commit: str | None = None
+    recipe: dict[str, JsonValue] = {}
+    files: dict[Annotated[str, AfterValidator(check_file_name)], FileEntry]
+    tensors: dict[str, TensorEntry]
