@@ -1,0 +1,1 @@
+"""Dataset folders: reading, writing, importing, splitting and sampling."""
