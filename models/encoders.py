@@ -41,6 +41,8 @@ class Encoder(nn.Module):
             always uses all of them.
     """
 
+    edge_index: Tensor
+
     def __init__(
         self,
         inputs: Inputs,

@@ -63,6 +63,9 @@ class LearnedGraph(nn.Module):
         generator: Source of the initial transformation.
     """
 
+    features: Tensor
+    joined: Tensor
+
     def __init__(
         self,
         initial: Neighbours,

@@ -197,7 +197,8 @@ class MICRO(Recommender):
         hidden: Tensor = self.encoder.items
         if modality in self.projections:
             features = getattr(self, f"features_{modality}")
-            hidden = self.projections[modality](
+            project = self.projections[modality]
+            hidden = project(
                 features if kept else features.mean(0, keepdim=True).expand_as(features)
             )
         if kept and modality in self.graphs:

@@ -37,7 +37,7 @@ class Recommender(nn.Module, ABC):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the named scalar terms whose sum is minimised."""
 
-    def refresh(self, epoch: int, generator: torch.Generator) -> None:  # noqa: B027
+    def refresh(self, epoch: int, generator: torch.Generator) -> None:
         """Prepare an epoch (edge dropout, rebuilt graphs). Does nothing by default."""
 
     def components(self, keep: Keep = ALL) -> list[Embeddings]:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.index import index2ptr
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 
 class SparseMatrix(nn.Module):
@@ -21,6 +21,13 @@ class SparseMatrix(nn.Module):
         shape: (number of rows, number of columns).
         symmetric: The matrix equals its transpose, which is then not stored.
     """
+
+    columns: Tensor
+    offsets: Tensor
+    weights: Tensor
+    columns_t: Tensor
+    offsets_t: Tensor
+    weights_t: Tensor
 
     def __init__(
         self,
@@ -43,7 +50,8 @@ class SparseMatrix(nn.Module):
 
     def forward(self, dense: Tensor) -> Tensor:
         """Multiply with `dense` [columns, width]. Returns [rows, width]; empty rows give 0."""
-        return _Product.apply(dense, self)  # type: ignore[no-any-return]  # apply is untyped
+        product: Tensor = _Product.apply(dense, self)  # type: ignore[no-untyped-call]
+        return product
 
 
 class _Product(torch.autograd.Function):
@@ -55,9 +63,9 @@ class _Product(torch.autograd.Function):
         return _bag_sum(dense, matrix.columns, matrix.offsets, matrix.weights)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without types
+    @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
-        matrix = ctx.matrix  # type: ignore[attr-defined]
+        matrix: SparseMatrix = ctx.matrix  # type: ignore[attr-defined]
         return _bag_sum(grad, matrix.columns_t, matrix.offsets_t, matrix.weights_t), None
 
 

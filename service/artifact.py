@@ -9,7 +9,7 @@ items each user is known to have) and any extra file the manifest lists.
 This module is the contract between training and service; import from here only.
 """
 
-from service.artifact_reader import Artifact, load_artifact
+from service.artifact_reader import Artifact, load_artifact, read_manifest
 from service.artifact_tensors import ArtifactDraft, check_contents
 from service.artifact_writer import write_artifact
 from service.manifest import (
@@ -28,6 +28,7 @@ from service.versions import (
     current_version,
     list_catalogs,
     list_versions,
+    previous_version,
     set_current,
     version_folder,
 )
@@ -50,6 +51,8 @@ __all__ = [
     "list_catalogs",
     "list_versions",
     "load_artifact",
+    "previous_version",
+    "read_manifest",
     "set_current",
     "version_folder",
     "write_artifact",

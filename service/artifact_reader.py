@@ -95,6 +95,18 @@ def load_artifact(root: Path, catalog: str, version: str) -> Artifact:
     return artifact
 
 
+def read_manifest(root: Path, catalog: str, version: str) -> ManifestModel:
+    """Reads what a version says of itself, without loading or verifying its files.
+
+    Raises:
+        ArtifactNameInvalid: a name is not allowed.
+        ArtifactNotFound: there is no such version.
+        ArtifactCorrupt: the manifest cannot be read.
+        ArtifactIncompatible: a newer program wrote it.
+    """
+    return _read_manifest(require_version(root, catalog, version) / MANIFEST)
+
+
 def _read_manifest(path: Path) -> ManifestModel:
     text = path.read_text(encoding="utf-8")
     try:

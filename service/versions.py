@@ -88,6 +88,24 @@ def current_version(root: Path, catalog: str) -> str | None:
     return version
 
 
+def previous_version(root: Path, catalog: str) -> str:
+    """The newest version older than the current one: where a rollback goes.
+
+    Raises:
+        ArtifactNameInvalid: the catalog's name is not allowed.
+        ArtifactNotFound: nothing was published, or there is no older version.
+    """
+    current = current_version(root, catalog)
+    if current is None:
+        raise ArtifactNotFound(f"catalog {catalog!r} was never published under {root}")
+    older = [version for version in list_versions(root, catalog) if version < current]
+    if not older:
+        raise ArtifactNotFound(
+            f"catalog {catalog!r} has no version older than {current}; there is nothing to go back to"
+        )
+    return older[-1]
+
+
 def set_current(root: Path, catalog: str, version: str) -> None:
     """Moves CURRENT to an existing version, atomically and durably.
 

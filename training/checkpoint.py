@@ -80,5 +80,14 @@ class Checkpoint:
                     part, name = key.split("/", 1)
                     parts[part][name] = file.get_tensor(key)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} is not a checkpoint ({error}); delete it to start anew") from error
-        return cls(**numbers, **parts)
+            raise DataError(
+                f"{path} is not a checkpoint ({error}); delete it to start anew"
+            ) from error
+        return cls(
+            epoch=int(numbers["epoch"]),
+            best_epoch=int(numbers["best_epoch"]),
+            best=float(numbers["best"]),
+            stale=int(numbers["stale"]),
+            seconds=float(numbers["seconds"]),
+            **parts,
+        )

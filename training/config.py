@@ -1,7 +1,14 @@
 """Settings of a training run; every one is written into the run folder."""
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from training.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -61,3 +68,53 @@ class RunConfig:
     split: str = "auto"
     modalities: tuple[str, ...] | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def read_run_config(
+    path: Path | None,
+    *,
+    model: str,
+    seed: int,
+    split: str | None = None,
+    params: Mapping[str, object] | None = None,
+    training: Mapping[str, object] | None = None,
+) -> RunConfig:
+    """Combine a TOML file of run settings with values given beside it, which win.
+
+    The file has the fields of `RunConfig`: `split`, `modalities`, and the tables `params` and
+    `training`. It may hold tables for several models, `[micro.params]`; the one called like the
+    model is used then.
+
+    Raises:
+        DataError: The file is missing or not TOML, or a name or value does not fit.
+    """
+    content: dict[str, object] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise DataError(f"{path} cannot be read as TOML: {error}") from error
+        content = _table(content, model, content)
+    values = {
+        **content,
+        "model": model.lower(),
+        "seed": seed,
+        "params": {**_table(content, "params", {}), **(params or {})},
+        "training": {**_table(content, "training", {}), **(training or {})},
+    }
+    if split is not None:
+        values["split"] = split
+    try:
+        return TypeAdapter(RunConfig).validate_python(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DataError(f"run settings: {problems}") from error
+
+
+def _table(
+    content: Mapping[str, object], name: str, default: dict[str, object]
+) -> dict[str, object]:
+    found = content.get(name, default)
+    if not isinstance(found, dict):
+        raise DataError(f"run settings: {name} must be a table, got {found!r}")
+    return found

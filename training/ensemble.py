@@ -42,7 +42,7 @@ class EnsembleBlock:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The common space: `users` [num_users, D] scaled and ready to serve, `items` [num_items, D]."""
+    """The common space: `users` [num_users, D], scaled to be served, `items` [num_items, D]."""
 
     method: Method
     users: Tensor
@@ -70,9 +70,7 @@ def concat(members: Sequence[MemberVectors], weights: Sequence[float]) -> Ensemb
         covariance = item_covariance(member.items)
         width = member.items.shape[1]
         users.append(weight * zscored(member.users, covariance))
-        blocks.append(
-            EnsembleBlock(member.name, offset, width, weight, covariance, member.factors)
-        )
+        blocks.append(EnsembleBlock(member.name, offset, width, weight, covariance, member.factors))
         offset += width
     items = torch.cat([m.items for m, _ in chosen], dim=1)
     return Ensemble("concat", torch.cat(users, dim=1), items, tuple(blocks))
@@ -103,9 +101,7 @@ def average(members: Sequence[MemberVectors]) -> Ensemble:
         items.append(member.items @ rotation)
     mean_items = torch.stack(items).mean(0)
     mean_users = torch.stack(users).mean(0)
-    block = EnsembleBlock(
-        "average", 0, mean_items.shape[1], 1.0, item_covariance(mean_items), None
-    )
+    block = EnsembleBlock("average", 0, mean_items.shape[1], 1.0, item_covariance(mean_items), None)
     return Ensemble("average", mean_users, mean_items, (block,))
 
 

@@ -87,7 +87,7 @@ def build_ensemble(
         used = [1.0] * len(vectors)
         ensemble = average(vectors)
     else:
-        used = list(weights) if weights is not None else _choose(vectors, split, dataset)
+        used = list(weights) if weights is not None else _choose(vectors, split)
         if len(used) != len(vectors):
             raise DataError(f"{len(used)} weights for {len(vectors)} members")
         ensemble = concat(vectors, used)
@@ -118,11 +118,14 @@ def read_ensemble(folder: Path) -> ChosenEnsemble:
     tensors = load_file(folder / "ensemble.safetensors")
     blocks = tuple(
         EnsembleBlock(
-            **block,
+            name=str(block["name"]),
+            offset=int(block["offset"]),
+            width=int(block["width"]),
+            weight=float(block["weight"]),
             covariance=tensors[f"covariance.{number}"],
             factors=tensors.get(f"factors.{number}"),
         )
-        for number, block in enumerate(cast(list[dict[str, object]], record["blocks"]))  # type: ignore[arg-type]
+        for number, block in enumerate(cast(list[dict[str, str]], record["blocks"]))
     )
     members = tuple(
         EnsembleMember(
@@ -203,7 +206,7 @@ def _member(run: RunFolder) -> MemberVectors:
     return MemberVectors(run.path.name, stored["users"], stored["items"], stored.get("factors"))
 
 
-def _choose(vectors: Sequence[MemberVectors], split: Split, dataset: Dataset) -> list[float]:
+def _choose(vectors: Sequence[MemberVectors], split: Split) -> list[float]:
     """Choose weights on the validation pairs of a fixed sample of users."""
     users = np.unique(split.validation.user_rows)
     if len(users) > CHOOSING_USERS:

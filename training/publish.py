@@ -19,7 +19,7 @@ from service.artifact import (
     write_artifact,
 )
 from training.data.dataset import Dataset
-from training.data.splits import known_pairs
+from training.data.splits import Pairs, positive_pairs
 from training.ensemble_folder import ChosenEnsemble
 from training.provenance import code_commit
 
@@ -51,7 +51,8 @@ def publish(
     Raises:
         ArtifactError: The vectors cannot be served (not finite, wrong shapes).
     """
-    known = known_pairs(dataset)
+    positive = positive_pairs(dataset)
+    known = Pairs(positive.user_rows, positive.item_rows)
     indptr, indices = known.to_csr(dataset.num_users)
     ensemble = chosen.ensemble
     covariances, factors = {}, {}
@@ -110,9 +111,7 @@ def publish(
     return version
 
 
-def _recipe(
-    dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path
-) -> dict[str, JsonValue]:
+def _recipe(dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path) -> dict[str, JsonValue]:
     """What retraining needs: where the base data lies, and every member's settings."""
     recipe = {
         "dataset_folder": str(dataset_folder.resolve()),

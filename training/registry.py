@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import get_type_hints
 
 import torch
@@ -45,7 +46,7 @@ def parse_params(name: str, values: Mapping[str, object]) -> Params:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors()
         )
-        known = ", ".join(params_type.__dataclass_fields__)
+        known = ", ".join(field.name for field in fields(params_type))
         raise InvalidParams(f"parameters of {name}: {problems} (known: {known})") from error
     return params
 
@@ -62,5 +63,7 @@ def _classes() -> dict[str, type[Recommender]]:
     return {
         name.lower(): value
         for name, value in vars(models).items()
-        if inspect.isclass(value) and issubclass(value, Recommender) and not inspect.isabstract(value)
+        if inspect.isclass(value)
+        and issubclass(value, Recommender)
+        and not inspect.isabstract(value)
     }

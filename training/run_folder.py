@@ -153,6 +153,18 @@ class RunFolder:
         return load_file(self.path / "embeddings.safetensors")
 
 
+def finished_runs(folder: Path) -> list[RunFolder]:
+    """Return the finished runs in a folder, sorted by name.
+
+    Raises:
+        DataError: There is none.
+    """
+    runs = [RunFolder(path.parent) for path in sorted(folder.glob("*/result.json"))]
+    if not runs:
+        raise DataError(f"{folder} holds no finished run; run `mutualrec train` first")
+    return runs
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON in one step: the file is complete or not there."""
     _replace_text(path, json.dumps(value, indent=2) + "\n")

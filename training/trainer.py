@@ -157,9 +157,7 @@ class Trainer:
         out_of_time = 0.0 < config.max_seconds <= trained - started
         last = epoch + 1 >= config.max_epochs or out_of_time
         if not last and (epoch + 1) % config.eval_every:
-            self._report(
-                EpochReport(epoch, terms, {}, state.best, trained - begin, 0.0), report
-            )
+            self._report(EpochReport(epoch, terms, {}, state.best, trained - begin, 0.0), report)
             return state.advanced(epoch)
         means = self.evaluate().means
         value = means[config.metric]
@@ -199,7 +197,9 @@ class Trainer:
             terms = self.model.loss(batch)
             total = torch.stack(list(terms.values())).sum()
             if not torch.isfinite(total):
-                raise TrainingDiverged(epoch, count - 1, {k: float(v) for k, v in terms.items()})
+                raise TrainingDiverged(
+                    epoch, count - 1, {k: float(v.detach()) for k, v in terms.items()}
+                )
             self.optimizer.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
             self.optimizer.step()

@@ -19,6 +19,8 @@ class ItemBased(Recommender):
     is the sum of the rows of P of their items and the score stays an inner product.
     """
 
+    weights: Tensor
+
     def __init__(self, inputs: Inputs, rank: int, generator: torch.Generator) -> None:
         super().__init__(inputs)
         users, items = inputs.edge_index
@@ -91,7 +93,7 @@ def truncated_svd(matrix: Tensor, rank: int, generator: torch.Generator) -> tupl
     [rows, rank] and [columns, rank].
     """
     width = min(rank + 16, *matrix.shape)
-    start = torch.randn(matrix.shape[1], width, generator=generator, device=matrix.device)
+    start = torch.randn(matrix.shape[1], width, generator=generator).to(matrix.device)
     basis = torch.linalg.qr(matrix @ start).Q
     for _ in range(4):
         basis = torch.linalg.qr(matrix.T @ basis).Q
@@ -133,10 +135,10 @@ class ItemCF(ItemBased):
         users, items = inputs.edge_index
         user_degrees = torch.bincount(users, minlength=self.num_users).clamp_min(1).float()
         item_degrees = torch.bincount(items, minlength=self.num_items).clamp_min(1).float()
-        weights = self.co_occurrence(inputs, user_degrees ** -self.params.user_exponent)
+        weights = self.co_occurrence(inputs, user_degrees**-self.params.user_exponent)
         weights.fill_diagonal_(0.0)
-        weights *= (item_degrees ** -self.params.input_exponent)[:, None]
-        weights *= item_degrees ** -self.params.output_exponent
+        weights *= (item_degrees**-self.params.input_exponent)[:, None]
+        weights *= item_degrees**-self.params.output_exponent
         return weights
 
 

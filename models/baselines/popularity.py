@@ -18,6 +18,8 @@ class PopularityParams(Params):
 class Popularity(Recommender):
     """Score of an item = its number of training interactions, the same for every user."""
 
+    counts: Tensor
+
     def __init__(
         self,
         inputs: Inputs,

@@ -1,0 +1,138 @@
+"""Commands of the online side: serve, list versions, roll back, retrain."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+commands = typer.Typer()
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+
+
+@commands.command()
+def serve(host: Host = None, port: Port = None, home: Home = DEFAULT_HOME) -> None:
+    """Serve recommendations over HTTP.
+
+    Without MUTUALREC_REDIS_URL a private Valkey server keeps the events under the home folder.
+    """
+    with serving_settings(home, host=host, port=port) as settings:
+        run_server(settings)
+
+
+@contextmanager
+def serving_settings(
+    home: Path, *, host: str | None = None, port: int | None = None
+) -> Iterator["Settings"]:
+    """Yield the service's settings with a Redis URL, of a private server where none is set."""
+    from service.settings import Settings
+
+    from mutualrec.valkey import private_valkey
+
+    given = {"home": home, "host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value has its field's type
+    if settings.redis_url is not None:
+        yield settings
+        return
+    with private_valkey(workspace(home).valkey) as url:
+        yield settings.model_copy(update={"redis_url": url})
+
+
+def run_server(settings: "Settings") -> None:
+    """Run the service until it is told to stop."""
+    import uvicorn
+    from service.app import create_app
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+    )
+
+
+@commands.command()
+def versions(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
+    """List the published versions of a catalog, newest last."""
+    from service.artifact import current_version, list_versions, read_manifest
+
+    root = workspace(home).artifacts
+    current = current_version(root, catalog)
+    table = Table("version", "current", "ensemble", "members", "val recall@20", "test recall@20")
+    for version in list_versions(root, catalog):
+        manifest = read_manifest(root, catalog, version)
+        metrics = [
+            manifest.metrics.get(split, {}).get("recall@20") for split in ("validation", "test")
+        ]
+        table.add_row(
+            version,
+            "yes" if version == current else "",
+            manifest.ensemble,
+            ", ".join(member.model for member in manifest.members),
+            *(f"{value:.4f}" if isinstance(value, float) else "-" for value in metrics),
+        )
+    Console(soft_wrap=True).print(table)
+
+
+@commands.command()
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="Version to go to; the one before the current if none.")
+    ] = None,
+    catalog: Catalog = "default",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make an older version current again; running services swap to it."""
+    from service.artifact import current_version, load_artifact, previous_version, set_current
+
+    root = workspace(home).artifacts
+    target = version or previous_version(root, catalog)
+    # A version that does not load must not become current.
+    load_artifact(root, catalog, target)
+    before = current_version(root, catalog)
+    set_current(root, catalog, target)
+    Console(soft_wrap=True).print(f"catalog {catalog}: {before} -> {target}")
+
+
+@commands.command()
+def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
+    """Drain new events, train on them, publish. Exit code 0 promoted, 10 nothing new, 1 error."""
+    from redis import Redis
+
+    from mutualrec.progress import training_progress
+    from training.retrain import retrain as retrain_once
+
+    folders = workspace(home)
+    with serving_settings(home) as settings:
+        client = Redis.from_url(str(settings.redis_url))
+        try:
+            outcome = retrain_once(
+                catalog,
+                client,
+                artifacts=folders.artifacts,
+                events=folders.events,
+                workspace=folders.retraining(catalog),
+                cache=folders.cache,
+                progress=training_progress,
+            )
+        finally:
+            client.close()
+    console = Console(soft_wrap=True)
+    if outcome.version is None:
+        console.print(f"catalog {catalog}: no new events, nothing to do")
+        raise typer.Exit(10)
+    console.print(
+        f"catalog {catalog}: {outcome.num_events} events in the log, "
+        f"version {outcome.version} is current"
+    )

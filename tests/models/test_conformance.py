@@ -1,0 +1,178 @@
+"""What every registered model must satisfy (design.md 2)."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from models.inputs import Batch, Inputs
+from models.recommender import Recommender
+from training.registry import build_model, model_names, parse_params
+
+NAMES = model_names()
+# Models that are solved or counted have nothing for the optimizer to move.
+TRAINED = ["bpr", "lightgcn", "micro"]
+PERSONAL = [name for name in NAMES if name != "popularity"]
+MULTIMODAL = ["micro"]
+SMALL = {name: {"embedding_dim": 16} for name in TRAINED} | {
+    "itemcf": {"rank": 8},
+    "ease": {"rank": 8, "reg_weight": 2.0},
+    "popularity": {},
+}
+
+
+def make(name: str, inputs: Inputs, seed: int = 0) -> Recommender:
+    return build_model(name, parse_params(name, SMALL[name]), inputs, seed)
+
+
+def test_every_model_is_covered_here() -> None:
+    assert set(NAMES) == set(SMALL)
+    assert {n for n in NAMES if list(make_default(n).parameters())} == set(TRAINED)
+
+
+def make_default(name: str) -> Recommender:
+    edges = torch.tensor([[0, 1, 1], [0, 1, 2]])
+    features = {"image": torch.eye(3), "text": torch.eye(3)}
+    return build_model(name, parse_params(name, {}), Inputs(2, 3, edges, features), 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_have_a_row_per_user_and_item_one_width_and_are_finite(
+    name: str, inputs: Inputs
+) -> None:
+    vectors = make(name, inputs).eval().embed()
+    assert vectors.users.shape == (inputs.num_users, vectors.items.shape[1])
+    assert vectors.items.shape[0] == inputs.num_items
+    assert vectors.users.dtype == vectors.items.dtype == torch.float32
+    assert bool(vectors.users.isfinite().all())
+    assert bool(vectors.items.isfinite().all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_embedding_twice_in_evaluation_mode_gives_the_same(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs).eval()
+    first, second = model.embed(), model.embed()
+    assert torch.equal(first.users, second.users)
+    assert torch.equal(first.items, second.items)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_give_equal_models(name: str, inputs: Inputs) -> None:
+    first, second = make(name, inputs, 5).embed(), make(name, inputs, 5).embed()
+    assert torch.equal(first.items, second.items)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_equal_seeds_give_equal_losses(
+    name: str, inputs: Inputs, make_batch: Callable[..., Batch]
+) -> None:
+    model = make(name, inputs).train()
+    assert model.loss(make_batch(inputs, 3)) == model.loss(make_batch(inputs, 3))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_other_seeds_give_other_models(name: str, inputs: Inputs) -> None:
+    assert not torch.equal(make(name, inputs, 1).embed().items, make(name, inputs, 2).embed().items)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_gradient_reaches_every_parameter(
+    name: str, inputs: Inputs, make_batch: Callable[..., Batch]
+) -> None:
+    model = make(name, inputs).train()
+    model.refresh(0, torch.Generator().manual_seed(0))
+    torch.stack(list(model.loss(make_batch(inputs)).values())).sum().backward()
+    without = [
+        parameter_name
+        for parameter_name, parameter in model.named_parameters()
+        if parameter.grad is None or not bool(parameter.grad.any())
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_parameter_groups_hold_every_parameter_once(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs)
+    grouped = [parameter for group in model.param_groups().values() for parameter in group]
+    assert sorted(map(id, grouped)) == sorted(map(id, model.parameters()))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_loss_falls(name: str, board: Inputs, teach: Callable[..., list[float]]) -> None:
+    losses = teach(make(name, board), board, 20)
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_the_withheld_item_of_the_checkerboard_ranks_first(
+    name: str, board: Inputs, teach: Callable[..., list[float]]
+) -> None:
+    model = make(name, board)
+    if name in TRAINED:
+        teach(model, board, 150)
+    scores = model.scorer()(torch.arange(board.num_users))
+    scores[board.edge_index[0], board.edge_index[1]] = -torch.inf
+    # The item of the diagonal is the only one of the user's own colour that is left.
+    assert torch.equal(scores.argmax(-1), torch.arange(board.num_users))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_scorer_multiplies_the_vectors(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs).eval()
+    vectors = model.embed()
+    rows = torch.tensor([3, 0, 17])
+    torch.testing.assert_close(model.scorer()(rows), vectors.users[rows] @ vectors.items.T)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_components_add_up_to_the_score(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs).eval()
+    vectors = model.embed()
+    parts = torch.stack([part.users @ part.items.T for part in model.components()]).sum(0)
+    torch.testing.assert_close(parts, vectors.users @ vectors.items.T)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_state_survives_a_round_trip(name: str, inputs: Inputs) -> None:
+    model, other = make(name, inputs, 1).eval(), make(name, inputs, 2).eval()
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model.embed().users, other.embed().users)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_stays_behind_when_the_model_moves(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs).to(torch.device("meta"))
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    assert [tensor_name for tensor_name, tensor in tensors if not tensor.is_meta] == []
+
+
+@pytest.mark.parametrize("name", MULTIMODAL)
+def test_an_ablated_modality_no_longer_matters(name: str, inputs: Inputs) -> None:
+    model = make(name, inputs).eval()
+    shuffled = inputs.features["image"].flip(0)
+    changed = Inputs(
+        inputs.num_users,
+        inputs.num_items,
+        inputs.edge_index,
+        {**inputs.features, "image": shuffled},
+        {"text": inputs.neighbours["text"]},
+    )
+    other = make(name, changed).eval()
+    keep = frozenset({"text"})
+    torch.testing.assert_close(model.embed(keep).items, other.embed(keep).items)
+    assert not torch.equal(model.embed().items, other.embed().items)
+
+
+@pytest.mark.parametrize("name", MULTIMODAL)
+def test_one_modality_is_enough(name: str, make_inputs: Callable[..., Inputs]) -> None:
+    vectors = make(name, make_inputs({"text": 8})).embed()
+    assert bool(vectors.items.isfinite().all())
+
+
+@pytest.mark.parametrize("name", MULTIMODAL)
+def test_three_modalities_are_not_too_many(
+    name: str, make_inputs: Callable[..., Inputs], make_batch: Callable[..., Batch]
+) -> None:
+    inputs = make_inputs({"audio": 5, "image": 12, "text": 8})
+    terms = make(name, inputs).train().loss(make_batch(inputs))
+    assert all(bool(term.isfinite()) for term in terms.values())

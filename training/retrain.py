@@ -1,0 +1,165 @@
+"""One retraining: drain the events, merge them, train the same members again, publish."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from redis import Redis
+
+from service.artifact import ManifestModel, current_version, read_manifest
+from service.errors import ArtifactNotFound
+from training.config import RunConfig
+from training.data.dataset import Dataset, read_dataset
+from training.data.merge import merge_events
+from training.ensemble import Method
+from training.ensemble_folder import build_ensemble
+from training.errors import DataError
+from training.event_log import drain, read_events
+from training.publish import publish
+from training.run_folder import RunFolder
+from training.runs import train_run
+from training.trainer import EpochReport
+
+logger = logging.getLogger(__name__)
+
+SPLIT = "leave_last_out_validation"
+"""Every user's newest interaction validates; nothing is held back from publishing's `seen`."""
+
+Progress = Callable[[str, int, str], AbstractContextManager[Callable[[EpochReport], None]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a retraining did. `version` is None when there was nothing new to learn from.
+
+    `num_events` counts the distinct events in the log.
+    """
+
+    version: str | None
+    num_events: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the current version was made, read from its manifest."""
+
+    dataset_folder: Path
+    method: Method
+    members: tuple[RunConfig, ...]
+
+    @classmethod
+    def of(cls, manifest: ManifestModel) -> "Recipe":
+        """Read the recipe of a manifest.
+
+        Raises:
+            DataError: The version was published without one, or its data is gone.
+        """
+        recipe = manifest.recipe
+        if not {"dataset_folder", "method", "members"} <= set(recipe):
+            raise DataError(
+                f"version {manifest.version} has no recipe to train again; "
+                "publish one with `mutualrec publish`"
+            )
+        folder = Path(str(recipe["dataset_folder"]))
+        if not (folder / "dataset.toml").exists():
+            raise DataError(
+                f"the base data of version {manifest.version} is gone: {folder}; "
+                "import it there again, or publish from another dataset folder"
+            )
+        members = cast(list[object], recipe["members"])
+        return cls(
+            folder,
+            cast(Method, recipe["method"]),
+            tuple(RunFolder.parse_config(member) for member in members),
+        )
+
+
+def retrain(
+    catalog: str,
+    client: Redis,
+    *,
+    artifacts: Path,
+    events: Path,
+    workspace: Path,
+    cache: Path,
+    progress: Progress,
+) -> Outcome:
+    """Publish a version that has learned from every event received so far.
+
+    Every step can be repeated: draining acknowledges only what is on disk, the merged data and
+    the runs lie in a folder named after what they learn from, so a killed retraining continues
+    where it stopped, and publishing happens last.
+
+    Args:
+        catalog: Catalog to retrain.
+        client: Redis holding the catalog's streams.
+        artifacts: Folder of all catalogs' versions.
+        events: Folder of all catalogs' event logs.
+        workspace: Folder for the merged data and the runs.
+        cache: Folder of computed neighbours.
+        progress: Opens a progress display for (name, epochs, metric).
+
+    Raises:
+        ArtifactNotFound: Nothing was published in the catalog yet.
+        DataError: The recipe or the data of the current version cannot be used.
+        TrainingDiverged: A member's loss is not finite; the current version stays.
+    """
+    version = current_version(artifacts, catalog)
+    if version is None:
+        raise ArtifactNotFound(
+            f"catalog {catalog} has no version to retrain; publish one with `mutualrec publish`"
+        )
+    manifest = read_manifest(artifacts, catalog, version)
+    recipe = Recipe.of(manifest)
+    watermark = drain(client, catalog, events / catalog).watermark
+    if dict(watermark) == dict(manifest.watermark):
+        return Outcome(None, 0)
+    log = read_events(events / catalog)
+    folder = workspace / _key(manifest.recipe, watermark)
+    data = folder / "dataset"
+    if not (data / "dataset.toml").exists():
+        merge_events(recipe.dataset_folder, log, data)
+    dataset = read_dataset(data)
+    runs = [
+        _train(dataset, member, folder / f"{number}-{member.model}", cache, progress)
+        for number, member in enumerate(recipe.members)
+    ]
+    chosen = build_ensemble(dataset, runs, folder / "ensemble", method=recipe.method)
+    new_version = publish(
+        dataset,
+        chosen,
+        artifacts,
+        catalog,
+        dataset_folder=recipe.dataset_folder,
+        watermark=watermark,
+    )
+    _remove_others(workspace, folder)
+    return Outcome(new_version, log.num_rows)
+
+
+def _train(
+    dataset: Dataset, member: RunConfig, path: Path, cache: Path, progress: Progress
+) -> RunFolder:
+    config = replace(member, split=SPLIT, split_seed=0)
+    folder = RunFolder(path)
+    with progress(path.name, config.training.max_epochs, config.training.metric) as report:
+        train_run(dataset, config, folder, cache=cache, report=report)
+    return folder
+
+
+def _key(recipe: Mapping[str, object], watermark: Mapping[str, str]) -> str:
+    content = json.dumps([recipe, dict(watermark)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _remove_others(workspace: Path, keep: Path) -> None:
+    for path in workspace.iterdir():
+        if path != keep and path.is_dir():
+            shutil.rmtree(path)
+            logger.info("removed the retraining folder %s", path.name)
