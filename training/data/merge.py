@@ -15,14 +15,16 @@ from training.data.tables import Neighbours
 from training.data.validation import DAY_MS, EARLIEST_MS, MAX_ID_BYTES
 from training.errors import SchemaError
 
-EVENT_SCHEMA = {
-    "user_id": pl.String,
-    "item_id": pl.String,
-    "type": pl.String,
-    "value": pl.Float32,
-    "timestamp": pl.Int64,
-    "event_id": pl.String,
-}
+EVENT_SCHEMA = pl.Schema(
+    {
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "type": pl.String,
+        "value": pl.Float32,
+        "timestamp": pl.Int64,
+        "event_id": pl.String,
+    }
+)
 _ROW = ["user_id", "item_id", "timestamp", "type", "value"]
 
 
@@ -113,7 +115,7 @@ def _as_frame(events: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(events.select(list(EVENT_SCHEMA)))
     assert isinstance(frame, pl.DataFrame)
     try:
-        return frame.cast(dict(EVENT_SCHEMA))
+        return frame.cast(EVENT_SCHEMA)
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"events have columns of a wrong type: {error}") from error
 

@@ -43,8 +43,7 @@ def clean_events(
 
     Args:
         rows: Raw rows.
-        roles: Source column of ``user_id``, ``item_id`` and, where the source has them,
-            ``timestamp``, ``type`` and ``value``.
+        roles: Source column of ``user_id``, ``item_id``, ``timestamp``, ``type``, ``value``.
         event_types: Known event types; None = whatever occurs.
         default_type: Type of rows that name none.
         now_ms: Current time; rows more than a day later are rejected.
@@ -54,13 +53,8 @@ def clean_events(
         role: pl.Series(_blanked(rows.columns[column], broken), dtype=pl.String)
         for role, column in roles.items()
     }
-    absent = pl.Series([None] * len(rows.lines), dtype=pl.String)
-    raw = pl.DataFrame(
-        {
-            role: text.get(role, absent)
-            for role in ("user_id", "item_id", "timestamp", "type", "value")
-        }
-    ).with_columns(line=pl.Series(rows.lines, dtype=pl.Int64), broken=pl.Series(broken))
+    numbers = pl.Series(rows.lines, dtype=pl.Int64)
+    raw = pl.DataFrame({**text, "line": numbers, "broken": pl.Series(broken, dtype=pl.Boolean)})
     typed = raw.with_columns(
         type=pl.col("type").fill_null(default_type),
         given_time=pl.col("timestamp"),

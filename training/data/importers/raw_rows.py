@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,12 @@ class RawRows:
             column.append(value)
 
 
-def read_raw(path: Path, columns: Sequence[str], delimiter: str | None = None) -> RawRows:
+def read_raw(
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    delimiter: str | None = None,
+) -> RawRows:
     """Read the wanted columns of one file, row by row; broken rows become rejects.
 
     The kind follows the name: ``.parquet``; ``.ndjson`` and ``.jsonl``; anything else is CSV
@@ -46,73 +51,86 @@ def read_raw(path: Path, columns: Sequence[str], delimiter: str | None = None) -
 
     Args:
         path: Source file.
-        columns: Names of the columns to keep.
+        required: Names of columns the file must have.
+        optional: Names of columns that are all None where the file lacks them.
         delimiter: One character, overrides the guess for CSV.
 
     Raises:
-        SchemaError: The file is missing, empty, or lacks a column; the message lists those it has.
+        SchemaError: The file is missing, or lacks a required column.
     """
     if not path.is_file():
         raise SchemaError(f"{path} does not exist or is no file; give the path of the interactions")
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    wanted = _Wanted(path, tuple(required), tuple(optional))
     if kind == ".parquet":
-        return _read_parquet(path, columns)
+        return _read_parquet(wanted)
     with _open_text(path) as file:
         if kind in _NDJSON_ENDINGS:
-            return _read_ndjson(file, columns, path)
-        return _read_csv(file, columns, path, delimiter or ("\t" if kind in _TAB_ENDINGS else ","))
+            return _read_ndjson(file, wanted)
+        return _read_csv(file, wanted, delimiter or ("\t" if kind in _TAB_ENDINGS else ","))
 
 
-def column_names(path: Path, delimiter: str | None = None) -> list[str]:
-    """Names in the header of a CSV or Parquet file; [] for NDJSON, whose rows may differ."""
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if not path.is_file() or kind in _NDJSON_ENDINGS:
-        return []
-    if kind == ".parquet":
-        return list(pl.read_parquet_schema(path))
-    with _open_text(path) as file:
-        header = csv.reader(file, delimiter=delimiter or ("\t" if kind in _TAB_ENDINGS else ","))
-        return next(header, [])
+@dataclass(frozen=True)
+class _Wanted:
+    """Columns to take from a file; each occurs once."""
+
+    path: Path
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.required, *self.optional)))
+
+    def check(self, found: Sequence[str]) -> None:
+        missing = [name for name in self.required if name not in found]
+        if missing:
+            raise SchemaError(
+                f"{self.path} has no column {missing[0]!r}; its columns are "
+                f"{', '.join(found) or 'none'}; map the names with the column options"
+            )
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> RawRows:
+def _read_parquet(wanted: _Wanted) -> RawRows:
+    path = wanted.path
     try:
         table = pl.read_parquet(path, glob=False, hive_partitioning=False)
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"{path} cannot be read as Parquet: {error}; write it again") from error
-    _require(columns, table.columns, path)
-    text = table.select(
-        pl.col(name).dt.epoch("ms").cast(pl.String)
-        if isinstance(table[name].dtype, pl.Datetime)
-        else pl.col(name).cast(pl.String)
-        for name in columns
-    )
-    lines = list(range(1, len(table) + 1))
-    return RawRows(lines, {name: text[name].to_list() for name in columns})
+    wanted.check(table.columns)
+    columns: dict[str, list[str | None]] = {}
+    for name in wanted.columns:
+        if name not in table.columns:
+            columns[name] = [None] * len(table)
+        elif isinstance(table[name].dtype, pl.Datetime):
+            columns[name] = table[name].dt.epoch("ms").cast(pl.String).to_list()
+        else:
+            columns[name] = table[name].cast(pl.String).to_list()
+    return RawRows(list(range(1, len(table) + 1)), columns)
 
 
-def _read_csv(file: io.TextIOBase, columns: Sequence[str], path: Path, delimiter: str) -> RawRows:
+def _read_csv(file: io.TextIOBase, wanted: _Wanted, delimiter: str) -> RawRows:
     reader = csv.reader(file, delimiter=delimiter)
     header = next(reader, [])
-    _require(columns, header, path)
-    places = [header.index(name) for name in columns]
-    rows = RawRows(columns={name: [] for name in columns})
+    wanted.check(header)
+    places = [header.index(name) if name in header else None for name in wanted.columns]
+    rows = RawRows(columns={name: [] for name in wanted.columns})
     line = reader.line_num + 1
     try:
         for row in reader:
             if len(row) == len(header):
-                rows.add(line, [row[place] or None for place in places])
+                rows.add(line, [None if place is None else row[place] or None for place in places])
             elif row:
                 reason = f"{len(row)} fields, the header has {len(header)}"
                 rows.rejects.append((line, reason))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise SchemaError(f"{path}: line {line}: {error}; check its quotes") from error
+        raise SchemaError(f"{wanted.path}: line {line}: {error}; check its quotes") from error
     return rows
 
 
-def _read_ndjson(file: io.TextIOBase, columns: Sequence[str], path: Path) -> RawRows:
-    rows = RawRows(columns={name: [] for name in columns})
+def _read_ndjson(file: io.TextIOBase, wanted: _Wanted) -> RawRows:
+    rows = RawRows(columns={name: [] for name in wanted.columns})
     seen: set[str] = set()
     for line, text in _numbered(file):
         try:
@@ -124,9 +142,9 @@ def _read_ndjson(file: io.TextIOBase, columns: Sequence[str], path: Path) -> Raw
             rows.rejects.append((line, "not a JSON object"))
             continue
         seen.update(row)
-        rows.add(line, [_as_text(row.get(name)) for name in columns])
+        rows.add(line, [_as_text(row.get(name)) for name in wanted.columns])
     if rows.lines:
-        _require(columns, sorted(seen), path)
+        wanted.check(sorted(seen))
     return rows
 
 
@@ -140,18 +158,12 @@ def _as_text(value: object) -> str | None:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _require(columns: Sequence[str], found: Sequence[str], path: Path) -> None:
-    missing = [name for name in columns if name not in found]
-    if missing:
-        raise SchemaError(
-            f"{path} has no column {missing[0]!r}; its columns are {', '.join(found) or 'none'}; "
-            "map the names with the column options"
-        )
-
-
 @contextmanager
 def _open_text(path: Path) -> Iterator[io.TextIOBase]:
     # Bytes that are not UTF-8 become lone surrogates, which the checks reject with their line.
-    raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as file:
+    with (
+        path.open("rb") as stored,
+        gzip.open(stored) if path.suffix == ".gz" else nullcontext(stored) as raw,
+        io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as file,
+    ):
         yield file
