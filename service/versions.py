@@ -101,7 +101,8 @@ def previous_version(root: Path, catalog: str) -> str:
     older = [version for version in list_versions(root, catalog) if version < current]
     if not older:
         raise ArtifactNotFound(
-            f"catalog {catalog!r} has no version older than {current}; there is nothing to go back to"
+            f"catalog {catalog!r} has no version older than {current};"
+            " there is nothing to go back to"
         )
     return older[-1]
 

@@ -1,0 +1,177 @@
+"""Interaction events: what a client may send, and how Redis holds them.
+
+The contract between ingestion (service) and the event log (training). Keys of one partition share
+a hash tag, so that they live on one node of a cluster:
+
+* ``mr:<catalog>:{p07}:events``             stream of all events
+* ``mr:<catalog>:{p07}:history:<user_id>``  sorted set of signed item ids, score = epoch ms
+* ``mr:<catalog>:{p07}:dedupe:<event_id>``  present while a repeated event_id is recognised
+
+A history member is ``+<item_id>`` for positive and ``-<item_id>`` for negative events.
+"""
+
+import json
+import uuid
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+)
+
+PARTITIONS = 16
+MAX_FUTURE_MS = 5 * 60 * 1000
+EVENT_LOG_GROUP = "event-log"
+
+Sign = Literal["positive", "neutral", "negative"]
+SIGN_MARKS: Mapping[Sign, str] = {"positive": "+", "negative": "-"}
+
+_MAX_ID_BYTES = 256
+_MAX_CONTEXT_KEYS = 16
+_MAX_CONTEXT_BYTES = 1024
+
+
+def _number_to_text(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _check_id(value: str) -> str:
+    try:
+        size_bytes = len(value.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError("an id must be valid UTF-8") from error
+    if not 1 <= size_bytes <= _MAX_ID_BYTES:
+        raise ValueError(f"an id has 1 to {_MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}")
+    return value
+
+
+def _read_timestamp(value: object, info: ValidationInfo) -> int:
+    now_ms = int((info.context or {})["now_ms"])
+    if value is None:
+        return now_ms
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError(f"timestamp {value!r} needs a time zone, for instance 'Z'")
+        value = round(moment.timestamp() * 1000)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("timestamp must be RFC 3339 text or integer epoch milliseconds")
+    if value < 0:
+        raise ValueError(f"timestamp {value} lies before 1970")
+    if value > now_ms + MAX_FUTURE_MS:
+        raise ValueError(f"timestamp {value} lies more than 5 minutes after the server's {now_ms}")
+    return value
+
+
+def _check_context(context: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    size_bytes = len(json.dumps(context).encode())
+    if len(context) > _MAX_CONTEXT_KEYS or size_bytes > _MAX_CONTEXT_BYTES:
+        raise ValueError(
+            f"context may have {_MAX_CONTEXT_KEYS} keys and {_MAX_CONTEXT_BYTES} bytes of JSON,"
+            f" this one has {len(context)} and {size_bytes}"
+        )
+    return context
+
+
+Identifier = Annotated[str, BeforeValidator(_number_to_text), AfterValidator(_check_id)]
+
+
+class Interaction(BaseModel):
+    """One event of one user and one item; validate with ``context={"now_ms": ...}``.
+
+    Ids are opaque strings of 1-256 bytes; integers are taken as their decimal text. `event_id`
+    makes a retry harmless and must be unique in the catalog; the server makes one up if it is
+    absent. `timestamp` is epoch ms UTC (RFC 3339 text is accepted), by default the server's time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: Identifier = Field(default_factory=lambda: uuid.uuid4().hex)
+    user_id: Identifier
+    item_id: Identifier
+    type: Annotated[str, Field(min_length=1, max_length=64)] = "view"
+    value: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    timestamp: Annotated[
+        int,
+        BeforeValidator(_read_timestamp, json_schema_input_type=int | str | None),
+        Field(validate_default=True),
+    ] = None  # type: ignore[assignment]  # the validator turns None into the server's time
+    recommendation_id: Identifier | None = None
+    position: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    context: Annotated[dict[str, JsonValue], AfterValidator(_check_context)] | None = None
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one partition of one catalog."""
+
+    prefix: str
+
+    @property
+    def events(self) -> str:
+        """The partition's stream."""
+        return self.prefix + "events"
+
+    def history(self, user_id: str) -> str:
+        """A user's history; the user must belong to the partition."""
+        return f"{self.prefix}history:{user_id}"
+
+    def dedupe(self, event_id: str) -> str:
+        """The mark of an event that was taken."""
+        return f"{self.prefix}dedupe:{event_id}"
+
+
+def partition_name(partition: int) -> str:
+    """``p00`` .. ``p15``: the hash tag, and the key of a watermark."""
+    return f"p{partition:02d}"
+
+
+def partition_of(user_id: str) -> int:
+    """The user's partition: CRC-32 of the UTF-8 id modulo 16, the same in every process."""
+    return zlib.crc32(user_id.encode("utf-8")) % PARTITIONS
+
+
+def keys_of(catalog: str, partition: int) -> Keys:
+    """The keys of a partition."""
+    return Keys(f"mr:{catalog}:{{{partition_name(partition)}}}:")
+
+
+def encode_event(event: Interaction) -> dict[str, str]:
+    """Stream fields of an event: always the same names in the same order, which packs well."""
+    return {
+        "e": event.event_id,
+        "u": event.user_id,
+        "i": event.item_id,
+        "t": event.type,
+        "v": repr(event.value),
+        "ts": str(event.timestamp),
+        "r": event.recommendation_id or "",
+        "p": "" if event.position is None else str(event.position),
+        "c": "" if event.context is None else json.dumps(event.context, ensure_ascii=False),
+    }
+
+
+def decode_event(fields: Mapping[bytes, bytes]) -> Interaction:
+    """The event of a stream entry. Raises KeyError or ValueError for anything else."""
+    text = {name.decode(): value.decode() for name, value in fields.items()}
+    return Interaction.model_construct(
+        event_id=text["e"],
+        user_id=text["u"],
+        item_id=text["i"],
+        type=text["t"],
+        value=float(text["v"]),
+        timestamp=int(text["ts"]),
+        recommendation_id=text["r"] or None,
+        position=int(text["p"]) if text["p"] else None,
+        context=json.loads(text["c"]) if text["c"] else None,
+    )

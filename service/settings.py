@@ -1,0 +1,115 @@
+"""Settings of the service: defaults here, overrides from ``MUTUALREC_*`` variables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from service.versions import check_catalog
+
+ENV_PREFIX = "MUTUALREC_"
+
+_Positive = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The resolved settings; immutable, unknown names are errors.
+
+    ``Settings(...)`` uses its arguments and the defaults only; `Settings.load` reads variables.
+
+    Attributes:
+        home: the workspace folder; artifacts lie in ``home/artifacts``.
+        redis_url: ``redis://``, ``rediss://`` or ``unix://``; None means events cannot be taken.
+        host: the address to listen on.
+        port: the TCP port to listen on.
+        default_catalog: the catalog of requests that name none.
+        poll_interval_s: seconds between two looks at every CURRENT.
+        redis_timeout_s: seconds for a connection, and again for a reply.
+        redis_max_connections: connections per process; more requests wait `redis_timeout_s`.
+        history_cap: newest items kept per user for exclusion and fold-in.
+        history_ttl_s: seconds after a user's last event when that history is forgotten.
+        dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.
+        max_body_bytes: larger request bodies are refused with 413.
+        max_batch_events: larger batches are refused with 413.
+        k_default: recommendations per answer when the request does not say.
+        k_max: the most recommendations per answer.
+        index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
+        search_threads: threads for searches too long for the event loop.
+        log_level: the lowest level that is logged.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Path("var")
+    redis_url: Annotated[str | None, Field(repr=False)] = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    default_catalog: Annotated[str, AfterValidator(check_catalog)] = "default"
+    poll_interval_s: _Seconds = 1.0
+    redis_timeout_s: _Seconds = 0.2
+    redis_max_connections: _Positive = 32
+    history_cap: _Positive = 500
+    history_ttl_s: _Positive = 90 * 86_400
+    dedupe_ttl_s: _Positive = 86_400
+    max_body_bytes: _Positive = 1 << 20
+    max_batch_events: _Positive = 1000
+    k_default: _Positive = 10
+    k_max: _Positive = 500
+    index: Literal["auto", "cpu", "gpu"] = "auto"
+    search_threads: _Positive = 1
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of all catalogs."""
+        return self.home / "artifacts"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> "Settings":
+        """Settings from variables such as ``MUTUALREC_PORT``; others are ignored.
+
+        Raises:
+            ValueError: a value is not allowed, or a ``MUTUALREC_*`` variable has no meaning.
+        """
+        known = {ENV_PREFIX + name.upper() for name in cls.model_fields}
+        unknown = sorted(
+            name
+            for name in environ
+            if name.upper().startswith(ENV_PREFIX) and name.upper().split("__")[0] not in known
+        )
+        if unknown:
+            raise ValueError(f"unknown settings {unknown}; known are {sorted(known)}")
+        return cls(**_EnvironSource(cls, environ)())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leaves the process environment out: `load` is the only way in."""
+        return (init_settings,)
+
+
+class _EnvironSource(EnvSettingsSource):
+    """Reads a given mapping where the base class reads ``os.environ``."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environ.items()}

@@ -1,0 +1,1 @@
+"""The event store: Redis or Valkey behind one small client."""

@@ -1,0 +1,210 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+
+from service.errors import StoreUnavailable
+from service.events import Interaction, keys_of, partition_of
+from service.settings import Settings
+from service.store.client import EventStore, HistoryItem
+
+NOW_MS = 1_800_000_000_000
+EVENTS = keys_of("default", partition_of("u")).events
+
+
+def event(item_id: str = "i", event_id: str = "e", user_id: str = "u", **fields) -> Interaction:
+    values = {"user_id": user_id, "item_id": item_id, "event_id": event_id} | fields
+    return Interaction.model_validate(values, context={"now_ms": NOW_MS})
+
+
+def run(url: str, work: Callable[[EventStore], Awaitable], **settings):
+    async def main():
+        store = EventStore(url, Settings(**settings))
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def server(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def test_an_event_enters_the_stream_and_the_history(redis_url, server):
+    async def work(store):
+        taken = await store.append("default", [event()], {})
+        return taken, await store.history("default", "u")
+
+    assert run(redis_url, work) == ([True], [HistoryItem("i", True, NOW_MS)])
+    assert server.xlen(EVENTS) == 1
+
+
+def test_a_repeated_event_id_is_a_duplicate(redis_url, server):
+    async def work(store):
+        await store.append("default", [event()], {})
+        return await store.append("default", [event(), event("j", "f")], {})
+
+    assert run(redis_url, work) == [False, True]
+    assert server.xlen(EVENTS) == 2
+
+
+def test_a_repetition_within_one_batch_is_a_duplicate(redis_url, server):
+    assert run(redis_url, lambda store: store.append("default", [event(), event()], {})) == [
+        True,
+        False,
+    ]
+    assert server.xlen(EVENTS) == 1
+
+
+def test_a_batch_over_many_partitions_keeps_its_order(redis_url, server):
+    events = [event(event_id=str(n), user_id=str(n)) for n in range(100)]
+
+    async def work(store):
+        await store.append("default", events[::2], {})
+        return await store.append("default", events, {})
+
+    assert run(redis_url, work) == [False, True] * 50
+    assert sum(server.xlen(keys_of("default", p).events) for p in range(16)) == 100
+
+
+def test_neutral_events_stay_out_of_the_history(redis_url, server):
+    async def work(store):
+        await store.append("default", [event(type="impression")], {"impression": "neutral"})
+        return await store.history("default", "u")
+
+    assert run(redis_url, work) == []
+    assert server.xlen(EVENTS) == 1
+
+
+def test_the_later_sign_of_an_item_holds(redis_url):
+    events = [
+        event("i", "1", timestamp=1, type="hide"),
+        event("i", "2", timestamp=2),
+        event("j", "3", timestamp=1),
+        event("j", "4", timestamp=2, type="hide"),
+    ]
+
+    async def work(store):
+        await store.append("default", events, {"hide": "negative"})
+        return await store.history("default", "u")
+
+    assert sorted(run(redis_url, work), key=lambda item: item.item_id) == [
+        HistoryItem("i", True, 2),
+        HistoryItem("j", False, 2),
+    ]
+
+
+def test_the_history_keeps_only_the_newest_items_and_expires(redis_url, server):
+    events = [event(f"i{n}", str(n), timestamp=n) for n in range(10)]
+
+    async def work(store):
+        await store.append("default", events, {})
+        return [item.item_id for item in await store.history("default", "u")]
+
+    settings = {"history_cap": 3, "history_ttl_s": 100, "dedupe_ttl_s": 50}
+    assert run(redis_url, work, **settings) == ["i7", "i8", "i9"]
+    keys = keys_of("default", partition_of("u"))
+    assert 90 <= server.ttl(keys.history("u")) <= 100
+    assert 40 <= server.ttl(keys.dedupe("3")) <= 50
+
+
+def test_catalogs_do_not_share_events(redis_url):
+    async def work(store):
+        await store.append("default", [event()], {})
+        taken = await store.append("funds", [event()], {})
+        return taken, await store.history("other", "u")
+
+    assert run(redis_url, work) == ([True], [])
+
+
+def test_the_function_comes_back_after_it_was_deleted(redis_url, server):
+    async def work(store):
+        await store.append("default", [event()], {})
+        server.function_flush()
+        return await store.append("default", [event(event_id="f")], {})
+
+    assert run(redis_url, work) == [True]
+
+
+def test_ids_with_any_character_survive(redis_url):
+    user_id, item_id = "a/b\n{p01}:\x00", "日本 \n'\""
+
+    async def work(store):
+        await store.append("default", [event(item_id, user_id=user_id)], {})
+        return await store.history("default", user_id)
+
+    assert run(redis_url, work) == [HistoryItem(item_id, True, NOW_MS)]
+
+
+def test_more_requests_than_connections_wait_instead_of_failing(redis_url):
+    async def work(store):
+        return await asyncio.gather(*(store.history("default", str(n)) for n in range(200)))
+
+    assert len(run(redis_url, work, redis_max_connections=4, redis_timeout_s=5.0)) == 200
+
+
+def test_a_dead_server_is_an_error_with_a_time_to_come_back():
+    async def work(store):
+        with pytest.raises(StoreUnavailable) as failure:
+            await store.append("default", [event()], {})
+        assert failure.value.retry_after_s == 1
+        with pytest.raises(StoreUnavailable):
+            await store.history("default", "u")
+        return await store.ping()
+
+    assert run("unix:///nowhere/redis.sock", work) is False
+
+
+def test_a_lost_reply_leaves_exactly_one_entry_and_is_reported_as_taken(redis_url, server):
+    async def main():
+        async with dropping_proxy(redis_url.removeprefix("unix://"), b"mr_ingest") as (url, drops):
+            store = EventStore(url, Settings(redis_timeout_s=2.0))
+            taken = await store.append("default", [event()], {})
+            await store.close()
+            return taken, len(drops)
+
+    with redis.Redis.from_url(redis_url) as client:
+        library_is_loaded(client)
+    assert asyncio.run(main()) == ([True], 1)
+    assert server.xlen(EVENTS) == 1
+
+
+def library_is_loaded(client: redis.Redis) -> None:
+    from service.store import client as module
+
+    client.function_load(module._library(), replace=True)
+
+
+@asynccontextmanager
+async def dropping_proxy(path: str, mark: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Hands requests on; the reply to the first one that contains `mark` is lost."""
+    drops: list[bytes] = []
+    tasks: set[asyncio.Task] = set()
+
+    async def serve(reader, writer):
+        tasks.add(asyncio.current_task())
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(path)
+        try:
+            while request := await reader.read(1 << 16):
+                upstream_writer.write(request)
+                reply = await upstream_reader.read(1 << 16)
+                if mark in request and not drops:
+                    drops.append(reply)
+                    return
+                writer.write(reply)
+        finally:
+            writer.close()
+            upstream_writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", drops
+    finally:
+        server.close()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.events import Interaction, decode_event, encode_event, keys_of, partition_of
+
+NOW_MS = 1_800_000_000_000
+
+
+def read(**fields) -> Interaction:
+    values = {"user_id": "u", "item_id": "i"} | fields
+    return Interaction.model_validate(values, context={"now_ms": NOW_MS})
+
+
+def wire(event: Interaction) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in encode_event(event).items()}
+
+
+def test_missing_fields_get_their_defaults():
+    event = read()
+    assert (event.type, event.value, event.timestamp) == ("view", 1.0, NOW_MS)
+    assert event.event_id != read().event_id
+
+
+def test_integer_ids_become_text():
+    assert (read(user_id=7).user_id, read(item_id=-1).item_id) == ("7", "-1")
+
+
+def test_rfc_3339_and_epoch_ms_mean_the_same():
+    # 2026-01-02T03:04:05.678Z is 1767323045.678 s after the epoch.
+    assert read(timestamp="2026-01-02T03:04:05.678Z").timestamp == 1_767_323_045_678
+    assert read(timestamp="2026-01-02T04:04:05.678+01:00").timestamp == 1_767_323_045_678
+    assert read(timestamp=1_767_323_045_678).timestamp == 1_767_323_045_678
+
+
+def test_five_minutes_ahead_is_allowed():
+    assert read(timestamp=NOW_MS + 300_000).timestamp == NOW_MS + 300_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"timestamp": NOW_MS + 300_001},
+        {"timestamp": "2026-01-02T03:04:05"},
+        {"timestamp": "yesterday"},
+        {"timestamp": True},
+        {"timestamp": 1.5},
+        {"timestamp": -1},
+        {"user_id": ""},
+        {"user_id": "é" * 129},
+        {"user_id": "\ud800"},
+        {"user_id": None},
+        {"user_id": True},
+        {"item_id": 1.5},
+        {"item_id": ["i"]},
+        {"event_id": ""},
+        {"type": ""},
+        {"value": float("nan")},
+        {"position": -1},
+        {"context": {"a": "x" * 1100}},
+        {"context": {str(n): n for n in range(17)}},
+        {"colour": "red"},
+    ],
+)
+def test_a_field_that_is_not_allowed_is_refused(fields):
+    with pytest.raises(ValidationError):
+        read(**fields)
+
+
+@given(
+    user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64),
+    context=st.none() | st.dictionaries(st.text(max_size=5), st.integers() | st.none(), max_size=3),
+    position=st.none() | st.integers(0, 2**31 - 1),
+    value=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_an_event_survives_the_stream(user_id, context, position, value):
+    event = read(user_id=user_id, context=context, position=position, value=value)
+    assert decode_event(wire(event)) == event
+
+
+def test_every_event_has_the_same_stream_fields():
+    full = read(event_id="e", recommendation_id="r", position=1, context={"a": 1})
+    assert list(encode_event(full)) == list(encode_event(read())) == [*"euitv", "ts", *"rpc"]
+
+
+def test_partitions_and_keys_never_change():
+    # CRC-32 modulo 16, computed once with zlib: stored data depends on it.
+    assert [partition_of(user) for user in ("u1", "a/b", "日本")] == [6, 12, 12]
+    keys = keys_of("funds", 7)
+    assert keys.events == "mr:funds:{p07}:events"
+    assert keys.history("a b") == "mr:funds:{p07}:history:a b"
+    assert keys.dedupe("e") == "mr:funds:{p07}:dedupe:e"
