@@ -69,7 +69,10 @@ def test_event_type_defaults_are_weight_one_positive_and_no_fading() -> None:
         (HEAD + '[modalities.image]\nkind = "dense"', "source is None"),
         (HEAD + '[modalities.Bad]\nkind = "text"\nsource = "t"', "modality name 'Bad'"),
         (HEAD + '[modalities.m]\nkind = "dense"\nsource = "../x.npy"', r"points to '../x.npy'"),
-        (HEAD + '[modalities.m]\nkind = "dense"\nsource = "/x.npy"', "use a path inside the folder"),
+        (
+            HEAD + '[modalities.m]\nkind = "dense"\nsource = "/x.npy"',
+            "use a path inside the folder",
+        ),
     ],
 )
 def test_broken_descriptor_is_refused_with_place_and_fix(text: str, message: str) -> None:
@@ -78,7 +81,9 @@ def test_broken_descriptor_is_refused_with_place_and_fix(text: str, message: str
 
 
 def test_missing_file_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="is not a dataset folder; create one with `mutualrec imp"):
+    with pytest.raises(
+        SchemaError, match="is not a dataset folder; create one with `mutualrec imp"
+    ):
         read_descriptor(tmp_path / "dataset.toml")
 
 
