@@ -16,6 +16,8 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
     A folder that is replaced is moved aside before and deleted after the rename. When anything
     fails before the rename, the old folder stays as it was and the temporary one is removed.
+    A machine that stops between the two renames leaves the target absent and the complete old folder
+    beside it, as ``.<name>.<token>.old``; rename it back.
 
     Args:
         folder: Target; absent, empty, or a dataset folder.

@@ -44,7 +44,7 @@ def random_per_user(
 
     A held-out share is rounded down, except that a share below one pair takes one pair (test
     first) while the user keeps at least one for training. So a user of 5 pairs gives 3/1/1, a
-    user of 2 gives 1/0/1, and a user of 1 trains only: the benchmark's rule.
+    user of 2 gives 1/0/1, and a user of 1 trains only.
 
     Args:
         ds: Data set.
