@@ -151,6 +151,7 @@ class MICRO(Recommender):
         self.encoder.refresh(generator)
         if epoch and epoch % self.params.rebuild_every == 0:
             for graph in self.graphs.values():
+                assert isinstance(graph, LearnedGraph)
                 graph.rebuild()
 
     def embed(self, keep: Keep = ALL) -> Embeddings:

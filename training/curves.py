@@ -16,7 +16,9 @@ def draw_curves(reports: list[dict[str, object]], metric: str, path: Path) -> No
     names = sorted({name for report in reports for name in cast(dict[str, float], report["terms"])})
     for name in names:
         epochs = [cast(int, r["epoch"]) for r in reports]
-        losses.plot(epochs, [cast(dict[str, float], r["terms"]).get(name) for r in reports], label=name)
+        losses.plot(
+            epochs, [cast(dict[str, float], r["terms"]).get(name) for r in reports], label=name
+        )
     losses.set(xlabel="epoch", ylabel="loss term")
     if names:
         losses.legend()

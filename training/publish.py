@@ -20,7 +20,8 @@ from service.artifact import (
 )
 from training.data.dataset import Dataset
 from training.data.splits import Pairs, positive_pairs
-from training.ensemble_folder import ChosenEnsemble
+from training.ensemble import EnsembleBlock
+from training.ensemble_folder import ChosenEnsemble, EnsembleMember
 from training.provenance import code_commit
 
 logger = logging.getLogger(__name__)
@@ -51,45 +52,29 @@ def publish(
     Raises:
         ArtifactError: The vectors cannot be served (not finite, wrong shapes).
     """
+    draft = _draft(dataset, chosen, dataset_folder, dict(watermark or {}))
+    version = write_artifact(root, catalog, draft)
+    set_current(root, catalog, version)
+    logger.info("published catalog=%s version=%s", catalog, version)
+    return version
+
+
+def _draft(
+    dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path, watermark: dict[str, str]
+) -> ArtifactDraft:
     positive = positive_pairs(dataset)
     known = Pairs(positive.user_rows, positive.item_rows)
     indptr, indices = known.to_csr(dataset.num_users)
     ensemble = chosen.ensemble
-    covariances, factors = {}, {}
-    blocks = []
-    for block in ensemble.blocks:
-        closed_form = block.factors is not None
-        blocks.append(
-            Block(
-                name=block.name,
-                kind="factors" if closed_form else "learned",
-                offset=block.offset,
-                width=block.width,
-                weight=block.weight,
-                zscore=ensemble.method == "concat",
-            )
-        )
-        covariances[block.name] = block.covariance.numpy()
-        if block.factors is not None:
-            factors[block.name] = block.factors.numpy()
     metrics = {"validation": chosen.validation}
     if chosen.test is not None:
         metrics["test"] = chosen.test
-    draft = ArtifactDraft(
+    return ArtifactDraft(
         dataset=DatasetRef(name=dataset.name, fingerprint=dataset.fingerprint),
         split=chosen.split,
         ensemble=ensemble.method,
-        members=[
-            Member(
-                model=member.run.model,
-                params=cast(dict[str, JsonValue], member.run.params),
-                seed=member.run.seed,
-                weight=member.weight,
-                metrics=cast(dict[str, JsonValue], member.validation),
-            )
-            for member in chosen.members
-        ],
-        blocks=blocks,
+        members=[_member(member) for member in chosen.members],
+        blocks=[_block(block, zscore=ensemble.method == "concat") for block in ensemble.blocks],
         users=ensemble.users.numpy(),
         items=ensemble.items.numpy(),
         user_ids=dataset.users.ids_tuple,
@@ -98,17 +83,38 @@ def publish(
         seen_indptr=indptr,
         seen_indices=indices.astype(np.int32),
         item_metadata=cast(pa.Table, dataset.metadata.drop("item_id").to_arrow()),
-        covariances=covariances,
-        factors=factors,
+        covariances={block.name: block.covariance.numpy() for block in ensemble.blocks},
+        factors={
+            block.name: block.factors.numpy()
+            for block in ensemble.blocks
+            if block.factors is not None
+        },
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
-        watermark=dict(watermark or {}),
+        watermark=watermark,
         commit=code_commit(),
         recipe=_recipe(dataset, chosen, dataset_folder),
     )
-    version = write_artifact(root, catalog, draft)
-    set_current(root, catalog, version)
-    logger.info("published catalog=%s version=%s", catalog, version)
-    return version
+
+
+def _member(member: EnsembleMember) -> Member:
+    return Member(
+        model=member.run.model,
+        params=cast(dict[str, JsonValue], member.run.params),
+        seed=member.run.seed,
+        weight=member.weight,
+        metrics=cast(dict[str, JsonValue], member.validation),
+    )
+
+
+def _block(block: EnsembleBlock, *, zscore: bool) -> Block:
+    return Block(
+        name=block.name,
+        kind="learned" if block.factors is None else "factors",
+        offset=block.offset,
+        width=block.width,
+        weight=block.weight,
+        zscore=zscore,
+    )
 
 
 def _recipe(dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path) -> dict[str, JsonValue]:

@@ -1,0 +1,54 @@
+# make run    demo data, training, private Valkey, service on 127.0.0.1:8000
+# make test   every test; make lint  ruff and mypy; make format  rewrite the code's layout
+# make run GPU=1   the same with faiss-gpu and a CUDA build of torch, in an environment of its own
+
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+HOME_FOLDER ?= var
+
+ifdef GPU
+VENV := .venv-gpu
+SERVICE := service-gpu
+# "===" leaves out local builds such as +cpu: the plain release for Linux is the CUDA one.
+TORCH := torch===2.13.0
+else
+VENV := .venv
+SERVICE := service
+TORCH := torch==2.13.0
+endif
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.run
+	@$(BIN)/mutualrec demo --home $(HOME_FOLDER)
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet -c constraints.txt '$(TORCH)'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(SERVICE),training]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(SERVICE),training,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-gpu build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
