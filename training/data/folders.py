@@ -16,7 +16,7 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
     A folder that is replaced is moved aside before and deleted after the rename. When anything
     fails before the rename, the old folder stays as it was and the temporary one is removed.
-    A machine that stops between the two renames leaves the target absent and the complete old folder
+    A machine that stops between the two renames leaves no target, but the complete old folder
     beside it, as ``.<name>.<token>.old``; rename it back.
 
     Args:
