@@ -1,6 +1,8 @@
 """Settings of the service: defaults here, overrides from ``MUTUALREC_*`` variables."""
 
+import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +25,7 @@ _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """The resolved settings; immutable, unknown names are errors.
 
-    ``Settings(...)`` uses its arguments and the defaults only; `Settings.load` reads variables.
+    ``Settings(...)`` takes its arguments, then the process's variables, then the defaults.
 
     Attributes:
         home: the workspace folder; artifacts lie in ``home/artifacts``.
@@ -75,40 +77,44 @@ class Settings(BaseSettings):
         return self.home / "artifacts"
 
     @classmethod
-    def load(cls, environ: Mapping[str, str]) -> "Settings":
-        """Settings from variables such as ``MUTUALREC_PORT``; others are ignored.
+    def load(cls, environ: Mapping[str, str], **overrides: object) -> "Settings":
+        """Settings from the given variables instead of the process's own; `overrides` win.
 
         Raises:
             ValueError: a value is not allowed, or a ``MUTUALREC_*`` variable has no meaning.
         """
-        known = {ENV_PREFIX + name.upper() for name in cls.model_fields}
-        unknown = sorted(
-            name
-            for name in environ
-            if name.upper().startswith(ENV_PREFIX) and name.upper().split("__")[0] not in known
-        )
-        if unknown:
-            raise ValueError(f"unknown settings {unknown}; known are {sorted(known)}")
-        return cls(**_EnvironSource(cls, environ)())
+        token = _ENVIRON.set(environ)
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # pydantic checks every value
+        finally:
+            _ENVIRON.reset(token)
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leaves the process environment out: `load` is the only way in."""
-        return (init_settings,)
+        """Arguments first, then variables."""
+        return init_settings, _EnvironSource(settings_cls, _ENVIRON.get())
+
+
+_ENVIRON: ContextVar[Mapping[str, str]] = ContextVar("environ", default=os.environ)
 
 
 class _EnvironSource(EnvSettingsSource):
-    """Reads a given mapping where the base class reads ``os.environ``."""
+    """Reads a given mapping; a variable with our prefix that means nothing is an error."""
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
         self._environ = environ
+        known = {ENV_PREFIX + name.upper() for name in settings_cls.model_fields}
+        names = {name.upper() for name in environ}
+        unknown = {name for name in names if name.startswith(ENV_PREFIX)} - known
+        if unknown:
+            raise ValueError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
         super().__init__(settings_cls)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:

@@ -10,9 +10,13 @@ def test_variables_override_defaults():
     assert (settings.port, settings.home, settings.k_default) == (9000, Path("/data"), 10)
 
 
-def test_the_process_environment_is_not_read(monkeypatch):
+def test_arguments_win_over_variables():
+    assert Settings.load({"MUTUALREC_PORT": "9000"}, port=1).port == 1
+
+
+def test_the_process_environment_is_read_unless_another_is_given(monkeypatch):
     monkeypatch.setenv("MUTUALREC_PORT", "9000")
-    assert Settings().port == 8000
+    assert (Settings().port, Settings.load({}).port) == (9000, 8000)
 
 
 def test_an_unknown_variable_is_an_error_that_lists_the_known_ones():
