@@ -45,7 +45,11 @@ def training_progress(name: str, max_epochs: int, metric: str) -> Iterator[Repor
                 value = report.metrics[metric]
                 quality = f"{metric} {value:.4f} (best {report.best:.4f})"
                 if not console.is_terminal:
-                    console.print(f"{name} epoch {report.epoch + 1}: {terms} {quality}")
+                    console.print(
+                        f"{name} epoch {report.epoch + 1}: {terms} {quality}",
+                        soft_wrap=True,
+                        highlight=False,
+                    )
             progress.update(task, completed=report.epoch + 1, terms=terms, quality=quality)
 
         yield show

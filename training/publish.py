@@ -1,5 +1,6 @@
 """From a chosen ensemble to an artifact version that the service can load."""
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from service.artifact import (
     write_artifact,
 )
 from training.data.dataset import Dataset
-from training.data.splits import Pairs, positive_pairs
+from training.data.splits import known_pairs
 from training.ensemble import EnsembleBlock
 from training.ensemble_folder import ChosenEnsemble, EnsembleMember
 from training.provenance import code_commit
@@ -62,8 +63,7 @@ def publish(
 def _draft(
     dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path, watermark: dict[str, str]
 ) -> ArtifactDraft:
-    positive = positive_pairs(dataset)
-    known = Pairs(positive.user_rows, positive.item_rows)
+    known = known_pairs(dataset)
     indptr, indices = known.to_csr(dataset.num_users)
     ensemble = chosen.ensemble
     metrics = {"validation": chosen.validation}
@@ -125,4 +125,5 @@ def _recipe(dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path) -> d
         "members": [asdict(member.run) for member in chosen.members],
         "event_types": {name: asdict(kind) for name, kind in dataset.event_types.items()},
     }
-    return cast(dict[str, JsonValue], recipe)
+    # A manifest is JSON: tuples become lists here, as they do when it is read back.
+    return cast(dict[str, JsonValue], json.loads(json.dumps(recipe)))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mutualrec.options import parse_settings
+
 if TYPE_CHECKING:
     from training.data.importers.report import ImportReport
 
@@ -38,6 +40,42 @@ def movielens(
 
 
 @app.command()
+def csv(
+    source: Source,
+    target: Target,
+    name: Name = None,
+    user: Annotated[str, typer.Option(help="Column of user ids.")] = "user_id",
+    item: Annotated[str, typer.Option(help="Column of item ids.")] = "item_id",
+    timestamp: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="Column of event types.")] = None,
+    value: Annotated[str | None, typer.Option(help="Column of values.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Table of items with metadata.")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(help="Item column that is a modality; repeatable.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Vectors of a modality, name=file.npy; repeatable.")
+    ] = None,
+    feature_ids: Annotated[
+        list[str] | None,
+        typer.Option(help="Item id of every row of a modality's vectors, name=file; repeatable."),
+    ] = None,
+) -> None:
+    """Import a table of interactions (CSV, Parquet, NDJSON), with items and vectors if any."""
+    from training.data.importers.catalogue_files import CatalogueFiles
+    from training.data.importers.csv import Columns, import_csv
+
+    columns = Columns(user=user, item=item, timestamp=timestamp, type=kind, value=value)
+    catalogue = CatalogueFiles(
+        items=items,
+        categorical=tuple(categorical or ()),
+        features=_files(feature),
+        feature_ids=_files(feature_ids),
+    )
+    _show(import_csv(source, target, name=name, columns=columns, catalogue=catalogue), target)
+
+
+@app.command()
 def demo(
     target: Target,
     users: Annotated[int, typer.Option(help="Number of users.", min=10)] = 2000,
@@ -50,9 +88,17 @@ def demo(
     _show(import_demo(target, num_users=users, num_items=items, seed=seed), target)
 
 
+def _files(pairs: list[str] | None) -> dict[str, Path]:
+    return {name: Path(str(path)) for name, path in parse_settings(pairs or []).items()}
+
+
 def _show(report: "ImportReport", target: Path) -> None:
     console = Console(soft_wrap=True)
     counts = ", ".join(f"{value:,} {name}" for name, value in report.counts.items())
     console.print(f"{target}: {counts}", highlight=False)
+    if report.rejected:
+        console.print(
+            f"{report.rejected:,} rows rejected, see {report.reject_file}", style="yellow"
+        )
     for warning in report.warnings:
         console.print(f"note: {warning}", style="yellow", markup=False, highlight=False)

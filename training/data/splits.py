@@ -160,6 +160,7 @@ SPLITS: dict[str, Callable[[Dataset, np.random.Generator], Split]] = {
     "random_per_user": random_per_user,
     "global_time": lambda ds, _: global_time(ds),
     "leave_last_out": lambda ds, _: leave_last_out(ds),
+    "leave_last_out_validation": lambda ds, _: leave_last_out(ds, with_test=False),
     "cold_items": cold_items,
 }
 

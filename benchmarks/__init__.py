@@ -1,0 +1,1 @@
+"""One script per published number; each writes rows to `benchmarks/results/`."""
