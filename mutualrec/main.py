@@ -45,6 +45,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that carry a message for the user; anything else is a defect."""
     training_errors = import_module("training.errors")
     service_errors = import_module("service.errors")
+    redis_errors = import_module("redis.exceptions")
+    valkey = import_module("mutualrec.valkey")
     return (
         training_errors.DataError,
         training_errors.TrainingDiverged,
@@ -55,6 +57,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
         service_errors.ArtifactError,
         service_errors.ServiceError,
         service_errors.IndexUnavailable,
+        redis_errors.RedisError,
+        valkey.PrivateValkeyError,
     )
 
 

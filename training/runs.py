@@ -33,7 +33,14 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
         DataError: The training settings cannot work; the message names the setting.
     """
     training = config.training
-    for name in ("batch_size", "num_negatives", "max_epochs", "eval_every", "patience"):
+    for name in (
+        "batch_size",
+        "num_negatives",
+        "max_epochs",
+        "eval_every",
+        "patience",
+        "num_threads",
+    ):
         if getattr(training, name) < 1:
             raise DataError(f"training setting {name} must be at least 1")
     params = asdict(parse_params(config.model, config.params))
@@ -65,13 +72,15 @@ def train_run(
         TrainingDiverged: A loss term is not finite.
     """
     config = resolve(config, dataset)
-    folder.start(config, dataset.fingerprint)
     if folder.finished:
+        folder.start(config, dataset.fingerprint)
         return folder.result()
     torch.set_num_threads(config.training.num_threads)
     started = time.monotonic()
     split = make_split(dataset, config.split, config.split_seed)
     model = _model(dataset, split, config, cache)
+    # Everything that could be refused has been built: now something may be written.
+    folder.start(config, dataset.fingerprint)
     trainer = Trainer(
         model, split.train, split.validation, config.training, config.seed, folder, device
     )

@@ -1,5 +1,6 @@
 """Commands of the online side: serve, list versions, roll back, retrain."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,15 @@ def serving_settings(
     home: Path, *, host: str | None = None, port: int | None = None
 ) -> Iterator["Settings"]:
     """Yield the service's settings with a Redis URL, of a private server where none is set."""
+    from mutualrec.valkey import private_valkey
     from service.settings import Settings
 
-    from mutualrec.valkey import private_valkey
-
     given = {"home": home, "host": host, "port": port}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value has its field's type
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings.load(os.environ, **chosen)
+    except ValueError as error:
+        raise typer.BadParameter(f"the service's settings: {error}") from error
     if settings.redis_url is not None:
         yield settings
         return
@@ -51,6 +55,7 @@ def serving_settings(
 def run_server(settings: "Settings") -> None:
     """Run the service until it is told to stop."""
     import uvicorn
+
     from service.app import create_app
 
     uvicorn.run(
@@ -69,7 +74,10 @@ def versions(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
 
     root = workspace(home).artifacts
     current = current_version(root, catalog)
-    table = Table("version", "current", "ensemble", "members", "val recall@20", "test recall@20")
+    table = Table()
+    table.add_column("version", no_wrap=True)
+    for name in ("current", "ensemble", "members", "val recall@20", "test recall@20"):
+        table.add_column(name)
     for version in list_versions(root, catalog):
         manifest = read_manifest(root, catalog, version)
         metrics = [
