@@ -7,6 +7,8 @@
      ├ UnknownCatalog       404  no catalog of that name
      ├ UnknownItem          404  no item of that id in the catalog
      ├ PayloadTooLarge      413  the body or the batch is over its limit
+     ├ UnsupportedMediaType 415  the body is neither JSON nor NDJSON
+     ├ InvalidParameter     422  a parameter has a value that is not allowed
      ├ InvalidEvents        422  no event of the batch is valid
      ├ NotReady             503  the catalog has no artifact yet
      └ StoreUnavailable     503  Redis did not reply
@@ -81,6 +83,20 @@ class PayloadTooLarge(ServiceError):
 
     status = 413
     title = "Payload too large"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is neither JSON nor NDJSON."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class InvalidParameter(ServiceError):
+    """A parameter has a value that is not allowed."""
+
+    status = 422
+    title = "Validation failed"
 
 
 class InvalidEvents(ServiceError):

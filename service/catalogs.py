@@ -1,0 +1,138 @@
+"""The catalogs being served: one reference to a snapshot each, swapped when CURRENT moves."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from service.artifact import check_catalog, current_version, list_catalogs, load_artifact
+from service.errors import ArtifactError, NotReady, UnknownCatalog
+from service.index import IndexKind
+from service.snapshot import Snapshot, build_snapshot
+from service.versions import CURRENT
+
+logger = logging.getLogger(__name__)
+
+OnSwap = Callable[[str, Snapshot | None, Snapshot], None]
+
+
+class Catalogs:
+    """Holds the snapshots. Reading takes no lock; loading happens beside the requests.
+
+    A version that cannot be loaded is logged once and the old one keeps serving; it is tried again
+    when its CURRENT is written again.
+    """
+
+    def __init__(self, root: Path, default_catalog: str, index: IndexKind, on_swap: OnSwap) -> None:
+        """Loads nothing yet.
+
+        Args:
+            root: the folder of all catalogs.
+            default_catalog: a name that is always known, published or not.
+            index: the kind of index to build.
+            on_swap: called with the catalog, the old snapshot and the new one.
+        """
+        self._root = root
+        self._default = default_catalog
+        self._index = index
+        self._on_swap = on_swap
+        self._snapshots: Mapping[str, Snapshot] = {}
+        self._refused: dict[str, int] = {}
+        self._names: frozenset[str] = frozenset({default_catalog})
+        self._refreshing = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Known catalogs, sorted."""
+        return sorted(self._names)
+
+    @property
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """Catalogs that can answer."""
+        return self._snapshots
+
+    def require_known(self, catalog: str | None) -> str:
+        """The catalog's name, the default's for None.
+
+        Raises:
+            UnknownCatalog: naming the known ones.
+        """
+        name = catalog or self._default
+        if name not in self._names:
+            raise UnknownCatalog(
+                f"there is no catalog {name!r}; known catalogs are: {', '.join(self.names)}"
+            )
+        return name
+
+    def snapshot(self, catalog: str | None) -> tuple[str, Snapshot]:
+        """The catalog's name and the snapshot that answers now.
+
+        Raises:
+            UnknownCatalog: naming the known ones.
+            NotReady: the catalog has no version that could be loaded.
+        """
+        name = self.require_known(catalog)
+        snapshot = self._snapshots.get(name)
+        if snapshot is None:
+            raise NotReady(
+                f"catalog {name!r} has no artifact yet; publish one with `mutualrec publish`",
+                retry_after_s=5,
+            )
+        return name, snapshot
+
+    def refresh(self) -> None:
+        """Loads and swaps in every version that CURRENT newly names. Blocks; call in a thread.
+
+        Raises:
+            IndexUnavailable: the configured index cannot run here.
+        """
+        with self._refreshing:
+            published = list_catalogs(self._root)
+            for catalog in published:
+                written_ns = self._written_ns(catalog)
+                if self._refused.get(catalog) == written_ns:
+                    continue
+                try:
+                    self._refresh_one(catalog)
+                except (ArtifactError, OSError) as error:
+                    self._refused[catalog] = written_ns
+                    self._log_refusal(catalog, error)
+            self._names |= frozenset(published)
+
+    async def poll(self, interval_s: float) -> None:
+        """Refreshes for ever."""
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:
+                # Whatever it was, the snapshots in use are whole, and later versions must come.
+                logger.exception("refreshing the catalogs failed")
+
+    def _refresh_one(self, catalog: str) -> None:
+        version = current_version(self._root, check_catalog(catalog))
+        old = self._snapshots.get(catalog)
+        if version is None or (old is not None and old.version == version):
+            return
+        new = build_snapshot(load_artifact(self._root, catalog, version), self._index)
+        self._snapshots = {**self._snapshots, catalog: new}
+        logger.info(
+            "swapped catalog=%s old=%s new=%s search_ms=%.3f",
+            catalog,
+            old.version if old else None,
+            version,
+            new.search_s * 1000,
+        )
+        self._on_swap(catalog, old, new)
+
+    def _log_refusal(self, catalog: str, error: Exception) -> None:
+        old = self._snapshots.get(catalog)
+        keeps = f"version {old.version} keeps serving" if old else "the catalog cannot answer"
+        logger.error("refused catalog=%s: %s; %s", catalog, error, keeps)
+
+    def _written_ns(self, catalog: str) -> int:
+        try:
+            return (self._root / catalog / CURRENT).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0

@@ -1,0 +1,71 @@
+"""Exact search with FAISS: every item is scored."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+GPU_MAX_K = 2048
+
+
+class FlatCpuIndex:
+    """Inner products with all items on the CPU, one thread per search."""
+
+    def __init__(self, items: NDArray[np.float32]) -> None:
+        """Copies the items [I, D] float32 into the index."""
+        self._index = faiss.IndexFlatIP(items.shape[1])
+        self._index.add(np.ascontiguousarray(items))
+        # Two and more queries at once go to BLAS, one query does not: measured best for both.
+        faiss.cvar.distance_compute_blas_threshold = 2 * items.shape[1]
+
+    @property
+    def num_items(self) -> int:
+        """I, the number of items."""
+        return int(self._index.ntotal)
+
+    def search(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """See `ItemIndex.search`."""
+        # The number of OpenMP threads belongs to the calling thread; more than one makes a single
+        # query slower.
+        faiss.omp_set_num_threads(1)
+        scores, rows = self._index.search(queries, min(k, self.num_items))
+        return scores, rows
+
+
+class FlatGpuIndex:
+    """Inner products with all items on one GPU.
+
+    GPU indexes may not be searched by two threads at once, so one thread does all searches.
+    """
+
+    def __init__(self, items: NDArray[np.float32]) -> None:
+        """Copies the items [I, D] float32 to the GPU."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu-search")
+        self._cpu = FlatCpuIndex(items)
+        self._resources, self._index = self._thread.submit(_to_gpu, self._cpu).result()
+
+    @property
+    def num_items(self) -> int:
+        """I, the number of items."""
+        return self._cpu.num_items
+
+    def search(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """See `ItemIndex.search`; beyond the GPU's 2,048 results the CPU answers."""
+        k = min(k, self.num_items)
+        if k > GPU_MAX_K:
+            return self._cpu.search(queries, k)
+        search: Callable[..., tuple[NDArray[np.float32], NDArray[np.int64]]] = self._index.search
+        return self._thread.submit(search, queries, k).result()
+
+
+# Any: FAISS has no type annotations.
+def _to_gpu(cpu: FlatCpuIndex) -> tuple[Any, Any]:
+    resources = faiss.StandardGpuResources()
+    return resources, faiss.index_cpu_to_gpu(resources, 0, cpu._index)

@@ -1,0 +1,151 @@
+"""From a request body to events: parsing, defaults, validation."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from pydantic import ValidationError
+
+from service.errors import (
+    BadRequest,
+    FieldError,
+    InvalidEvents,
+    InvalidParameter,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from service.events import Interaction, Sign
+
+_MAX_KEY_BYTES = 256
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """What a catalog expects: its event types (none: any type is taken) and the default one."""
+
+    types: Mapping[str, Sign]
+    default_type: str = "view"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Valid events with their indices in the request, and what was wrong with the others."""
+
+    indices: Sequence[int]
+    events: Sequence[Interaction]
+    rejected: Sequence[FieldError]
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A line that is not JSON."""
+
+    error: str
+
+
+def read_batch(
+    body: bytes,
+    content_type: str,
+    *,
+    rules: EventRules,
+    now_ms: int,
+    max_events: int,
+    idempotency_key: str | None = None,
+) -> Batch:
+    """Reads one event, an array, ``{"events": [...]}`` or NDJSON.
+
+    Args:
+        body: the request's body.
+        content_type: ``application/x-ndjson`` for NDJSON; JSON otherwise.
+        rules: the catalog's event types.
+        now_ms: the server's time, epoch ms.
+        max_events: larger batches are refused.
+        idempotency_key: gives events without an event_id one made of the key and their index.
+
+    Raises:
+        BadRequest: the body is not JSON.
+        InvalidEvents: no event is valid; all reasons are listed.
+        InvalidParameter: the idempotency key is empty or longer than 256 bytes.
+        PayloadTooLarge: there are more than `max_events` events.
+        UnsupportedMediaType: the content type is neither JSON nor NDJSON.
+    """
+    if idempotency_key is not None and not 1 <= len(idempotency_key.encode()) <= _MAX_KEY_BYTES:
+        raise InvalidParameter(f"Idempotency-Key must have 1 to {_MAX_KEY_BYTES} bytes")
+    raw_events = _parse(body, content_type)
+    if len(raw_events) > max_events:
+        raise PayloadTooLarge(
+            f"the batch has {len(raw_events)} events, at most {max_events} are taken at once"
+        )
+    indices, events, rejected = [], [], list[FieldError]()
+    for index, raw in enumerate(raw_events):
+        try:
+            event = _validate(raw, index, rules, now_ms, idempotency_key)
+        except ValueError as error:
+            rejected.append({"index": index, "error": _explain(error)})
+        else:
+            indices.append(index)
+            events.append(event)
+    if not events:
+        raise InvalidEvents(
+            f"none of the {len(raw_events)} events is valid"
+            if raw_events
+            else "the request has no event",
+            errors=rejected,
+        )
+    return Batch(indices, events, rejected)
+
+
+def _parse(body: bytes, content_type: str) -> list[object]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in ("application/x-ndjson", "application/ndjson", "application/jsonl"):
+        return [_parse_line(line) for line in body.splitlines() if line.strip()]
+    if media_type not in ("", "application/json") and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"content type {media_type!r} is not understood; send application/json or"
+            " application/x-ndjson"
+        )
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if isinstance(content, dict) and isinstance(content.get("events"), list) and len(content) == 1:
+        content = content["events"]
+    return content if isinstance(content, list) else [content]
+
+
+def _parse_line(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return _Broken(f"not JSON: {error}")
+
+
+def _validate(
+    raw: object, index: int, rules: EventRules, now_ms: int, idempotency_key: str | None
+) -> Interaction:
+    if isinstance(raw, _Broken):
+        raise ValueError(raw.error)
+    if not isinstance(raw, dict):
+        raise ValueError(f"an event is an object, this is {type(raw).__name__}")
+    defaults: dict[str, object] = {"type": rules.default_type}
+    if idempotency_key is not None:
+        content = f"{idempotency_key}:{index}"
+        defaults["event_id"] = hashlib.sha256(content.encode()).hexdigest()[:32]
+    given = {name: value for name, value in raw.items() if value is not None}
+    event = Interaction.model_validate(defaults | given, context={"now_ms": now_ms})
+    if rules.types and event.type not in rules.types:
+        raise ValueError(
+            f"type: {event.type!r} is not an event type of this catalog, which has"
+            f" {', '.join(sorted(rules.types))}"
+        )
+    return event
+
+
+def _explain(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults
+    )

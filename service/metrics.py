@@ -1,0 +1,57 @@
+"""Prometheus metrics of one application."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """All metrics, in a registry of their own, so that applications do not share counts."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "mutualrec_requests",
+            "Requests by route, method and status.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.latency = Histogram(
+            "mutualrec_request_seconds",
+            "Seconds from request to response by route.",
+            ["route"],
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self.model = Gauge(
+            "mutualrec_model_info",
+            "1 for the version each catalog serves.",
+            ["catalog", "version"],
+            registry=registry,
+        )
+        self.swaps = Counter(
+            "mutualrec_swaps", "Versions put in service.", ["catalog"], registry=registry
+        )
+        self.fallbacks = Counter(
+            "mutualrec_fallbacks",
+            "Answers by why they fall short: popular (no vector), padded, degraded (no Redis).",
+            ["catalog", "reason"],
+            registry=registry,
+        )
+        self.events = Counter(
+            "mutualrec_events",
+            "Events by outcome: accepted, duplicate, rejected.",
+            ["catalog", "outcome"],
+            registry=registry,
+        )
+
+    def swapped(self, catalog: str, old: str | None, new: str) -> None:
+        """Notes that a catalog serves another version."""
+        if old is not None:
+            self.model.remove(catalog, old)
+        self.model.labels(catalog, new).set(1)
+        self.swaps.labels(catalog).inc()
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,114 @@
+"""Around every request: its id, its size limit, its metrics, and an answer when all else fails."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import problem
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestMiddleware:
+    """Pure ASGI, so that it costs microseconds."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+        """Wraps `app`.
+
+        Args:
+            app: the application.
+            metrics: where requests are counted.
+            max_body_bytes: larger bodies are refused with 413, announced or not.
+        """
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        scope.setdefault("state", {})["request_id"] = request_id
+        start = time.perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            if _announced_bytes(headers) > self._max_body_bytes:
+                response = problem(scope, 413, self._too_large())
+                await response(scope, receive, send_and_note)
+            else:
+                await self._app(scope, self._limited(receive), send_and_note)
+        except Exception:
+            # The last resort: nothing may leave the service as a bare 500.
+            logger.exception("request failed", extra={"request_id": request_id})
+            if status:
+                raise
+            detail = f"the service failed; its log has the reason under request id {request_id}"
+            await problem(scope, 500, detail)(scope, receive, send_and_note)
+        finally:
+            self._note(scope, status, time.perf_counter() - start, request_id)
+
+    def _limited(self, receive: Receive) -> Receive:
+        received_bytes = 0
+
+        async def receive_and_count() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self._max_body_bytes:
+                raise HTTPException(413, self._too_large())
+            return message
+
+        return receive_and_count
+
+    def _too_large(self) -> str:
+        return f"the body is larger than {self._max_body_bytes} bytes; send smaller batches"
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path_format", "unmatched")
+        self._metrics.requests.labels(route, _method(scope), str(status)).inc()
+        self._metrics.latency.labels(route).observe(seconds)
+        level = logging.WARNING if status >= 500 else logging.DEBUG
+        logger.log(
+            level,
+            "request",
+            extra={
+                "request_id": request_id,
+                "route": route,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 3),
+            },
+        )
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _announced_bytes(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _method(scope: Scope) -> str:
+    known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    return scope["method"] if scope["method"] in known else "other"

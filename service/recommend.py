@@ -1,0 +1,90 @@
+"""What to recommend to one user: pure computation on one snapshot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index import search_excluding
+from service.snapshot import Snapshot
+from service.store.client import HistoryItem
+from service.user_vector import user_vector
+
+Source = Literal["model", "popular"]
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One answer; `score` is the model's inner product, or the popularity of a popular item."""
+
+    item_row: int
+    score: float
+    source: Source
+
+
+def recommend(
+    snapshot: Snapshot,
+    user_id: str,
+    history: Sequence[HistoryItem],
+    k: int,
+    *,
+    exclude_seen: bool,
+) -> list[Recommended]:
+    """The k best items, padded with popular ones; fewer only when the catalogue is used up.
+
+    Args:
+        snapshot: the version that answers.
+        user_id: any id; an unknown user gets popular items.
+        history: what the user did lately, known to the version or not.
+        k: how many, at least 1.
+        exclude_seen: leave out everything the user has; negative items are left out always.
+    """
+    user_row = snapshot.user_rows.get(user_id)
+    known = _no_rows() if user_row is None else _as_rows(snapshot.artifact.seen(user_row))
+    positive = _history_rows(snapshot, history, positive=True)
+    negative = _history_rows(snapshot, history, positive=False)
+    excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
+    fresh = np.setdiff1d(positive, known)
+    answer: list[Recommended] = []
+    query = user_vector(snapshot.artifact, user_row, fresh)
+    if query is not None:
+        scores, rows = search_excluding(snapshot.index, query, k, excluded)
+        answer = [
+            Recommended(row, score, "model")
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
+    if len(answer) < k:
+        chosen = np.array([item.item_row for item in answer], np.int64)
+        answer += _popular(snapshot, np.concatenate([excluded, chosen]), k - len(answer))
+    return answer
+
+
+def _popular(snapshot: Snapshot, excluded: NDArray[np.int64], k: int) -> list[Recommended]:
+    candidates = snapshot.popular_rows[: k + len(excluded)]
+    rows = candidates[~np.isin(candidates, excluded)][:k]
+    scores = snapshot.artifact.popularity[rows]
+    return [
+        Recommended(row, score, "popular")
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _history_rows(
+    snapshot: Snapshot, history: Sequence[HistoryItem], *, positive: bool
+) -> NDArray[np.int64]:
+    rows = {
+        snapshot.item_rows[item.item_id]
+        for item in history
+        if item.positive is positive and item.item_id in snapshot.item_rows
+    }
+    return np.array(sorted(rows), np.int64)
+
+
+def _as_rows(rows: NDArray[np.int32]) -> NDArray[np.int64]:
+    return np.unique(rows).astype(np.int64)
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)

@@ -1,0 +1,58 @@
+"""Probes and metrics."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from service.errors import NotReady
+from service.schemas import problem_responses
+from service.state import state_of
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/health/live", summary="Is the process alive?")
+async def live() -> dict[str, str]:
+    """Touches nothing: a slow Redis must not get the process killed."""
+    return {"status": "live"}
+
+
+@router.get(
+    "/health/ready",
+    summary="Can it answer?",
+    # Any: JSON.
+    response_model=dict[str, Any],
+    responses=problem_responses(503),
+)
+async def ready(request: Request) -> Response:
+    """200 when a catalog can answer; `degraded` when Redis does not reply. Asked once a second."""
+    state = state_of(request)
+    redis = "up" if state.store is not None and await state.store.ping() else "down"
+    snapshots = state.catalogs.snapshots
+    if not snapshots:
+        raise NotReady(
+            "no catalog has an artifact that could be loaded; publish one with"
+            f" `mutualrec publish`. Redis is {redis}.",
+            retry_after_s=5,
+        )
+    content = {
+        "status": "ready" if redis == "up" else "degraded",
+        "redis": redis,
+        "catalogs": {
+            name: {
+                "model_version": snapshot.version,
+                "num_users": len(snapshot.artifact.user_ids),
+                "num_items": len(snapshot.artifact.item_ids),
+            }
+            for name, snapshot in sorted(snapshots.items())
+        },
+        "waiting": [name for name in state.catalogs.names if name not in snapshots],
+    }
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Counts and latencies by route and status, versions, swaps, fallbacks, events."""
+    return Response(state_of(request).metrics.render(), media_type="text/plain; version=0.0.4")

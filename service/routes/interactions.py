@@ -1,0 +1,140 @@
+"""POST /interactions."""
+
+import time
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from service.errors import StoreUnavailable
+from service.events import Interaction
+from service.ingest import Batch, EventRules, read_batch
+from service.schemas import IngestResponse, problem_responses
+from service.state import ServiceState, state_of
+
+_EXAMPLE_EVENT = {
+    "event_id": "0b0f6f0e-4b5a-4f0e-9d57-0f6f7f6f7c11",
+    "user_id": "u1",
+    "item_id": "i42",
+    "type": "view",
+    "value": 1.0,
+    "timestamp": "2026-01-31T12:00:00Z",
+}
+_EXAMPLES = {
+    "one": {"summary": "One event", "value": _EXAMPLE_EVENT},
+    "smallest": {"summary": "The smallest event", "value": {"user_id": "u1", "item_id": "i42"}},
+    "array": {"summary": "An array", "value": [_EXAMPLE_EVENT]},
+    "batch": {"summary": "A batch", "value": {"events": [_EXAMPLE_EVENT]}},
+}
+_EVENT_SCHEMA = Interaction.model_json_schema()
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    _EVENT_SCHEMA,
+                    {"type": "array", "items": _EVENT_SCHEMA},
+                    {
+                        "type": "object",
+                        "properties": {"events": {"type": "array", "items": _EVENT_SCHEMA}},
+                        "required": ["events"],
+                        "additionalProperties": False,
+                    },
+                ]
+            },
+            "examples": _EXAMPLES,
+        },
+        "application/x-ndjson": {
+            "schema": {"type": "string"},
+            "example": '{"user_id": "u1", "item_id": "i42"}\n{"user_id": "u2", "item_id": "i7"}\n',
+        },
+    },
+}
+_EXAMPLE_RESPONSE = {
+    "accepted": 1,
+    "duplicates": 0,
+    "rejected": [{"index": 1, "error": "item_id: Field required"}],
+}
+
+router = APIRouter(tags=["interactions"])
+
+
+@router.post(
+    "/interactions",
+    status_code=202,
+    summary="Take interactions",
+    response_model=IngestResponse,
+    responses={
+        202: {"content": {"application/json": {"example": _EXAMPLE_RESPONSE}}},
+        **problem_responses(400, 404, 413, 415, 422, 503),
+    },
+    openapi_extra={"requestBody": _BODY},
+)
+async def take_interactions(
+    request: Request,
+    catalog: Annotated[str | None, Query(description="By default `default`.")] = None,
+    results: Annotated[bool, Query(description="Say what became of each event.")] = False,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Makes a retry of the same body harmless without event_ids."),
+    ] = None,
+) -> Response:
+    """Takes one event, an array, `{"events": [...]}` or NDJSON.
+
+    The answer comes after Redis replied, so what is accepted is kept. An `event_id` (or an
+    `Idempotency-Key` header) makes sending again harmless. Valid events of a batch are taken even
+    when others are rejected; when none is valid the answer is 422.
+    """
+    state = state_of(request)
+    name = state.catalogs.require_known(catalog)
+    rules = _rules(state, name)
+    batch = read_batch(
+        await request.body(),
+        request.headers.get("content-type", ""),
+        rules=rules,
+        now_ms=time.time_ns() // 1_000_000,
+        max_events=state.settings.max_batch_events,
+        idempotency_key=idempotency_key,
+    )
+    if state.store is None:
+        raise StoreUnavailable(
+            "no event store is configured; start with `mutualrec serve` or set MUTUALREC_REDIS_URL",
+            retry_after_s=60,
+        )
+    taken = await state.store.append(name, batch.events, rules.types)
+    content = _content(batch, taken, with_results=results)
+    for outcome, count in (
+        ("accepted", content["accepted"]),
+        ("duplicate", content["duplicates"]),
+        ("rejected", len(batch.rejected)),
+    ):
+        state.metrics.events.labels(name, outcome).inc(count)
+    return Response(orjson.dumps(content), 202, media_type="application/json")
+
+
+def _rules(state: ServiceState, catalog: str) -> EventRules:
+    snapshot = state.catalogs.snapshots.get(catalog)
+    if snapshot is None:
+        return EventRules({})
+    return EventRules(snapshot.event_types, snapshot.default_event_type)
+
+
+# Any: JSON.
+def _content(batch: Batch, taken: list[bool], *, with_results: bool) -> dict[str, Any]:
+    accepted = sum(taken)
+    content: dict[str, Any] = {
+        "accepted": accepted,
+        "duplicates": len(taken) - accepted,
+        "rejected": list(batch.rejected),
+    }
+    if with_results:
+        content["results"] = [
+            {
+                "index": index,
+                "event_id": event.event_id,
+                "status": "accepted" if is_new else "duplicate",
+            }
+            for index, event, is_new in zip(batch.indices, batch.events, taken, strict=True)
+        ]
+    return content

@@ -1,0 +1,108 @@
+"""A version ready to answer: immutable, so that a request sees one version from start to end."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact import Artifact
+from service.errors import ArtifactCorrupt
+from service.events import SIGN_MARKS, Sign
+from service.index import IndexKind, ItemIndex, build_index
+
+_WARM_UP_USERS = 32
+_WARM_UP_K = 100
+_DEFAULT_TYPE = "view"
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """An artifact with its index and lookups.
+
+    Attributes:
+        artifact: the verified version.
+        index: search over ``artifact.items``.
+        user_rows: user id to row.
+        item_rows: item id to row.
+        popular_rows: [I] int64, most popular first; equal ones in row order.
+        event_types: the catalog's event types and their signs; empty when it did not say.
+        search_s: median seconds of one search during warm-up.
+    """
+
+    artifact: Artifact
+    index: ItemIndex
+    user_rows: Mapping[str, int]
+    item_rows: Mapping[str, int]
+    popular_rows: NDArray[np.int64]
+    event_types: Mapping[str, Sign]
+    search_s: float
+
+    @property
+    def version(self) -> str:
+        """The artifact's version."""
+        return self.artifact.version
+
+    @property
+    def default_event_type(self) -> str:
+        """The type of an event that names none: ``view`` where the catalog has it."""
+        positive = [name for name, sign in self.event_types.items() if sign == "positive"]
+        if _DEFAULT_TYPE in self.event_types or not positive:
+            return _DEFAULT_TYPE
+        return positive[0]
+
+
+def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
+    """Builds the index, warms it up with real users and checks that it answers.
+
+    Raises:
+        ArtifactCorrupt: the artifact has no item, or its recipe's event types make no sense.
+        IndexUnavailable: `kind` is ``gpu`` and there is none.
+    """
+    if not artifact.item_ids:
+        raise ArtifactCorrupt(f"{artifact.folder} has no items; publish a catalogue with some")
+    index = build_index(artifact.items, kind)
+    return Snapshot(
+        artifact=artifact,
+        index=index,
+        user_rows=MappingProxyType({name: row for row, name in enumerate(artifact.user_ids)}),
+        item_rows=MappingProxyType({name: row for row, name in enumerate(artifact.item_ids)}),
+        popular_rows=np.argsort(-artifact.popularity, kind="stable").astype(np.int64),
+        event_types=_event_types(artifact),
+        search_s=_warm_up(artifact, index),
+    )
+
+
+def _event_types(artifact: Artifact) -> Mapping[str, Sign]:
+    table = artifact.manifest.recipe.get("event_types") or {}
+    if not isinstance(table, dict):
+        raise ArtifactCorrupt(f"{artifact.folder}: recipe.event_types is not a table: {table!r}")
+    signs: dict[str, Sign] = {}
+    for name, settings in table.items():
+        sign = settings.get("sign", "positive") if isinstance(settings, dict) else None
+        if sign != "neutral" and sign not in SIGN_MARKS:
+            raise ArtifactCorrupt(
+                f"{artifact.folder}: event type {name!r} has sign {sign!r}, allowed are"
+                " positive, neutral and negative"
+            )
+        signs[name] = cast(Sign, sign)
+    return MappingProxyType(signs)
+
+
+def _warm_up(artifact: Artifact, index: ItemIndex) -> float:
+    num_users, width = artifact.users.shape
+    queries = artifact.users[:: max(1, num_users // _WARM_UP_USERS)][:_WARM_UP_USERS]
+    if not len(queries):
+        queries = np.zeros((1, width), np.float32)
+    seconds = []
+    for query in queries:
+        start = time.perf_counter()
+        scores, rows = index.search(query[None, :], _WARM_UP_K)
+        seconds.append(time.perf_counter() - start)
+        if not np.isfinite(scores).all() or rows.min() < 0 or rows.max() >= index.num_items:
+            raise ArtifactCorrupt(f"{artifact.folder}: the index gives impossible answers")
+    return median(seconds)

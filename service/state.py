@@ -1,0 +1,44 @@
+"""What the routes share."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.requests import Request
+
+from service.catalogs import Catalogs
+from service.metrics import Metrics
+from service.settings import Settings
+from service.snapshot import Snapshot
+from service.store.client import EventStore
+
+
+@dataclass
+class ServiceState:
+    """One application's parts; `store` is None without a Redis URL."""
+
+    settings: Settings
+    metrics: Metrics = field(init=False)
+    catalogs: Catalogs = field(init=False)
+    store: EventStore | None = field(init=False, default=None)
+    searches: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.catalogs = Catalogs(
+            self.settings.artifacts,
+            self.settings.default_catalog,
+            self.settings.index,
+            self._on_swap,
+        )
+        self.searches = ThreadPoolExecutor(
+            self.settings.search_threads, thread_name_prefix="search"
+        )
+
+    def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
+        self.metrics.swapped(catalog, old.version if old else None, new.version)
+
+
+def state_of(request: Request) -> ServiceState:
+    """The application's parts."""
+    return cast(ServiceState, request.app.state.service)

@@ -1,0 +1,60 @@
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import IndexUnavailable
+from service.index import build_index, search_excluding
+
+RNG = np.random.default_rng(0)
+ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
+QUERY = RNG.normal(size=8).astype(np.float32)
+
+
+def test_scores_are_inner_products_and_fall():
+    scores, rows = build_index(ITEMS, "cpu").search(QUERY[None, :], 5)
+    expected = np.argsort(-(ITEMS @ QUERY))[:5]
+    np.testing.assert_array_equal(rows[0], expected)
+    np.testing.assert_allclose(scores[0], (ITEMS @ QUERY)[expected], rtol=1e-5)
+
+
+def test_more_than_the_catalogue_gives_the_catalogue_and_no_filler():
+    _, rows = build_index(ITEMS, "cpu").search(QUERY[None, :], 1000)
+    assert sorted(rows[0]) == list(range(50))
+
+
+@given(
+    excluded=st.sets(st.integers(0, 49)).map(sorted),
+    k=st.integers(1, 60),
+)
+def test_excluded_items_never_come_and_the_rest_is_exact(excluded, k):
+    _, rows = search_excluding(
+        build_index(ITEMS, "cpu"), QUERY, k, np.array(excluded, dtype=np.int64)
+    )
+    order = [row for row in np.argsort(-(ITEMS @ QUERY)) if row not in excluded]
+    assert list(rows) == order[:k]
+
+
+def test_single_queries_avoid_blas_and_batches_use_it():
+    build_index(ITEMS, "cpu")
+    assert faiss.cvar.distance_compute_blas_threshold == 2 * 8
+
+
+def test_a_search_uses_one_thread():
+    build_index(ITEMS, "cpu").search(QUERY[None, :], 1)
+    assert faiss.omp_get_max_threads() == 1
+
+
+@pytest.mark.skipif(faiss.get_num_gpus() > 0, reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_an_error_that_names_the_setting():
+    with pytest.raises(IndexUnavailable, match="MUTUALREC_INDEX=cpu"):
+        build_index(ITEMS, "gpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(faiss.get_num_gpus() == 0, reason="FAISS sees no GPU")
+def test_the_gpu_answers_as_the_cpu_does():
+    _, on_gpu = build_index(ITEMS, "gpu").search(QUERY[None, :], 10)
+    _, on_cpu = build_index(ITEMS, "cpu").search(QUERY[None, :], 10)
+    np.testing.assert_array_equal(on_gpu, on_cpu)

@@ -1,0 +1,95 @@
+import json
+import logging
+import re
+
+import pytest
+
+
+def test_live_answers_without_redis_and_without_an_artifact(start):
+    assert start(redis_url="unix:///nowhere/redis.sock").get("/health/live").status_code == 200
+
+
+def test_ready_names_the_versions(start, deploy, redis_url):
+    version = deploy()
+    response = start(redis_url=redis_url).get("/health/ready")
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["redis"]) == ("ready", "up")
+    assert response.json()["catalogs"]["default"]["model_version"] == version
+
+
+def test_ready_is_degraded_when_redis_is_down(start, deploy):
+    deploy()
+    response = start(redis_url="unix:///nowhere/redis.sock").get("/health/ready")
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["redis"]) == ("degraded", "down")
+
+
+def test_without_an_artifact_the_service_is_not_ready(start, redis_url):
+    response = start(redis_url=redis_url).get("/health/ready")
+    assert (response.status_code, response.json()["title"]) == (503, "Not ready")
+
+
+def test_metrics_count_by_route_and_status(start, deploy, redis_url):
+    version = deploy()
+    client = start(redis_url=redis_url)
+    client.get("/recommend/a%2Fb")
+    client.get("/recommend/u1?k=0")
+    client.get("/nothing/here")
+    text = client.get("/metrics").text
+    route = 'method="GET",route="/recommend/{user_id}"'
+    assert f'mutualrec_requests_total{{{route},status="200"}} 1.0' in text
+    assert f'mutualrec_requests_total{{{route},status="422"}} 1.0' in text
+    assert 'route="unmatched",status="404"' in text
+    assert f'mutualrec_model_info{{catalog="default",version="{version}"}} 1.0' in text
+    assert 'mutualrec_fallbacks_total{catalog="default",reason="popular"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("DELETE", "/interactions", 405), ("PUT", "/recommend/u", 405)],
+)
+def test_unknown_paths_and_methods_get_a_problem(start, method, path, status):
+    client = start()
+    response = client.run(client.http.request(method, path))
+    assert (response.status_code, response.json()["status"]) == (status, status)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_request_id_that_is_not_plain_is_replaced(start):
+    response = start().get("/health/live", headers={"X-Request-Id": 'a" b'})
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
+
+
+def test_the_docs_page_shows_every_endpoint_and_loads_nothing(start):
+    page = start().get("/docs").text
+    assert "GET /recommend/{user_id}" in page
+    assert "POST /interactions" in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://test", "")
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/recommend/{user_id}", "get", {"200", "400", "404", "422", "503"}),
+        ("/interactions", "post", {"202", "400", "404", "413", "415", "422", "503"}),
+    ],
+)
+def test_openapi_documents_examples_and_problems(start, path, method, statuses):
+    operation = start().get("/openapi.json").json()["paths"][path][method]
+    responses = operation["responses"]
+    assert set(responses) == statuses
+    assert list(responses["422"]["content"]) == ["application/problem+json"]
+    assert "example" in json.dumps(responses[min(statuses)])
+
+
+def test_logs_are_json_and_hold_no_history(start, deploy, redis_url, capsys):
+    deploy()
+    client = start(redis_url=redis_url, log_level="debug")
+    client.post("/interactions", json={"user_id": "secret-user", "item_id": "secret-item"})
+    client.get("/recommend/secret-user")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {line["status"] for line in lines if line["event"] == "request"} == {200, 202}
+    assert "secret" not in json.dumps(lines)
+    logging.getLogger("service").handlers = []
