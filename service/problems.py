@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from service.errors import FieldError, ServiceError
+from service.errors import FieldError, PayloadTooLarge, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
+_TITLES = {PayloadTooLarge.status: PayloadTooLarge.title}
 
 
 def problem(
@@ -35,6 +36,7 @@ def problem(
         errors: single faults.
         headers: further headers.
     """
+    title = title or _TITLES.get(status)
     phrase = HTTPStatus(status).phrase
     content = {
         "type": "about:blank" if title is None else f"urn:mutualrec:problem:{_slug(title)}",

@@ -154,7 +154,7 @@ def test_bad_requests_get_the_documented_problem(client, stored, options, status
 def test_an_announced_body_that_is_too_large_is_refused(start, redis_url):
     client = start(redis_url=redis_url, max_body_bytes=100)
     response = client.post("/interactions", content=b"x" * 101)
-    assert (response.status_code, response.json()["status"]) == (413, 413)
+    assert (response.status_code, response.json()["title"]) == (413, "Payload too large")
 
 
 def test_a_body_that_is_too_large_without_saying_so_is_refused(start, redis_url):
@@ -165,7 +165,7 @@ def test_a_body_that_is_too_large_without_saying_so_is_refused(start, redis_url)
     client = start(redis_url=redis_url, max_body_bytes=100)
     response = client.post("/interactions", content=chunks())
     assert "content-length" not in response.request.headers
-    assert (response.status_code, response.json()["status"]) == (413, 413)
+    assert (response.status_code, response.json()["title"]) == (413, "Payload too large")
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock", None])
