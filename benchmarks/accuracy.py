@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--home", type=Path, default=Path("var"))
     arguments = parser.parse_args()
+    commit()
     dataset = read_dataset(arguments.dataset)
     workspace = Workspace(arguments.home)
     for model in arguments.models:

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--limit-s", type=float, default=900.0)
     arguments = parser.parse_args()
+    commit()
     folder = Path(tempfile.mkdtemp(prefix="clone-"))
     try:
         begin = time.monotonic()

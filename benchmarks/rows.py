@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from training.provenance import code_commit
@@ -40,8 +41,9 @@ def command_line() -> str:
     return " ".join(["python -m", f"benchmarks.{module}", *sys.argv[1:]])
 
 
+@cache
 def commit() -> str:
-    """Return the commit of the code that is running; `+` marks uncommitted changes."""
+    """Return the commit of the code as it was when first asked; `+` marks uncommitted changes."""
     return code_commit() or "unknown"
 
 

@@ -51,11 +51,11 @@ class MICROParams(Params):
     k: int = 10
     skip: float = 0.7
     rebuild_every: int = 10
-    contrast_weight: float = 0.06
+    contrast_weight: float = 0.6
     contrast_samples: int = 512
     temperature: float = 0.5
     orthogonality_weight: float = 0.01
-    reg_weight: float = 1e-5
+    reg_weight: float = 1e-3
     item_graph: bool = True
     item_input: str = "id"
     fusion: bool = True

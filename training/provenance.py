@@ -9,13 +9,16 @@ def code_commit() -> str | None:
 
     None outside a git checkout, as in a container image.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     try:
         head, status = (
             subprocess.run(
                 ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
             ).stdout.strip()
-            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "."])
+            for arguments in (
+                ["rev-parse", "--short=12", "HEAD"],
+                ["status", "--porcelain", "models", "training", "service", "mutualrec"],
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -21,7 +21,7 @@ class BPRParams(Params):
     """
 
     embedding_dim: int = 64
-    reg_weight: float = 1e-3
+    reg_weight: float = 0.1
 
 
 class BPR(Recommender):

@@ -142,8 +142,6 @@ def test_micro_without_any_modality_says_so() -> None:
 
 
 def test_too_few_published_neighbours_without_features_are_refused(inputs: Inputs) -> None:
-    few = Inputs(
-        inputs.num_users, inputs.num_items, inputs.edge_index, {}, dict(inputs.neighbours)
-    )
+    few = Inputs(inputs.num_users, inputs.num_items, inputs.edge_index, {}, dict(inputs.neighbours))
     with pytest.raises(ValueError, match="fewer than k = 10 neighbours"):
         make(few, MICROParams(k=10))

@@ -95,7 +95,7 @@ def test_a_run_leaves_settings_metrics_curves_and_result(
         "embeddings.safetensors",
         "result.json",
     }
-    assert folder.config().params["reg_weight"] == 1e-3
+    assert folder.config().params["reg_weight"] == 0.1
     assert set(folder.reports()[-1]["metrics"]) >= {"recall@20", "ndcg@20", "precision@5"}
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
