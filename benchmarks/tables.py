@@ -20,7 +20,7 @@ Rows = list[dict[str, object]]
 def render() -> str:
     """Return the page: the template's text with a table in place of each `{{name}}`."""
     text = TEXT.read_text()
-    for name, make in (("accuracy", _accuracy), ("others", _others)):
+    for name, make in (("accuracy", _accuracy), ("tuning", _tuning), ("others", _others)):
         text = text.replace("{{" + name + "}}", make())
     return text
 
@@ -56,6 +56,18 @@ def _accuracy() -> str:
     return _table(header, lines)
 
 
+def _tuning() -> str:
+    groups: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in _read("tuning"):
+        key = (str(row["dataset"]), str(row["model"]), str(row["setting"]))
+        groups.setdefault(key, {})[str(row["metric"])] = _number(row["value"])
+    lines = [
+        (*key, f"{values['recall@20']:.4f}", f"{values['ndcg@20']:.4f}")
+        for key, values in sorted(groups.items())
+    ]
+    return _table(("dataset", "model", "setting", "recall@20", "ndcg@20"), lines)
+
+
 def _others() -> str:
     lines = [
         (
@@ -69,7 +81,7 @@ def _others() -> str:
             str(row["commit"]),
         )
         for path in sorted(RESULTS.glob("*.json"))
-        if path.stem != "accuracy"
+        if path.stem not in ("accuracy", "tuning")
         for row in _read(path.stem)
     ]
     header = (

@@ -1,4 +1,4 @@
-"""The documents name everything there is: a new setting, endpoint, model or command needs a line."""
+"""The documents name all there is: a new setting, endpoint, model or command needs a line."""
 
 import json
 import re

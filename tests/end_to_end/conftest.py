@@ -118,16 +118,25 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(published: Path, tmp_path: Path) -> Iterator[Server]:
+def serve() -> Iterator[Callable[[Path], Server]]:
+    """Start a service on a workspace; it stops when the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def start(home: Path) -> Server:
+            running = Server(home)
+            stack.callback(running.stop)
+            running.start()
+            return running
+
+        yield start
+
+
+@pytest.fixture
+def server(published: Path, tmp_path: Path, serve: Callable[[Path], Server]) -> Server:
     """A running service on a copy of the published workspace."""
     home = tmp_path / "home"
     shutil.copytree(published, home)
-    running = Server(home)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    return serve(home)
 
 
 @pytest.fixture
