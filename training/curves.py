@@ -19,7 +19,7 @@ def draw_curves(reports: list[dict[str, object]], metric: str, path: Path) -> No
         losses.plot(
             epochs, [cast(dict[str, float], r["terms"]).get(name) for r in reports], label=name
         )
-    losses.set(xlabel="epoch", ylabel="loss term")
+    losses.set(xlabel="epoch", ylabel="loss term", yscale="log")
     if names:
         losses.legend()
     measured = [r for r in reports if r["metrics"]]

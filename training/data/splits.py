@@ -93,7 +93,7 @@ def global_time(ds: Dataset, ratios: Ratios = DEFAULT_RATIOS) -> Split:
 def leave_last_out(ds: Dataset, *, with_test: bool = True) -> Split:
     """Hold out the newest pairs of every user who has at least three.
 
-    Equal times are ordered by item row.
+    Equal times, unknown ones included, are ordered by a fixed random draw.
 
     Args:
         ds: Data set.
@@ -105,7 +105,10 @@ def leave_last_out(ds: Dataset, *, with_test: bool = True) -> Split:
     """
     pairs = positive_pairs(ds)
     times = _times(pairs, ds, "leave_last_out")
-    order = np.lexsort((pairs.item_rows, times, pairs.user_rows))
+    # By item row, ties would hold out the same items for everyone: data without times of its own
+    # would lose the items with the highest rows from training.
+    ties = np.random.default_rng(0).permutation(len(times))
+    order = np.lexsort((ties, times, pairs.user_rows))
     rank, count = _ranks(pairs.user_rows[order])
     from_newest = np.where(count >= 3, count - 1 - rank, LEFT_OUT)
     held_out = (TEST, VALIDATION) if with_test else (VALIDATION, TRAIN)

@@ -214,6 +214,19 @@ def test_leave_last_out_without_test_validates_the_newest(tmp_path: Path) -> Non
     assert len(split.test) == 0
 
 
+def test_leave_last_out_does_not_hold_out_the_same_items_when_times_are_equal(
+    tmp_path: Path,
+) -> None:
+    users = np.repeat(np.arange(60), 6).tolist()
+    ds = _dataset(tmp_path / "d", users, list(range(6)) * 60, [5] * 360)
+
+    held_out = leave_last_out(ds, with_test=False).validation.item_rows
+
+    # Every item is held out for about 10 of the 60 users, none for all of them.
+    assert np.bincount(held_out, minlength=6).min() >= 3
+    assert np.bincount(held_out).max() <= 20
+
+
 def test_cold_items_are_unseen_in_training(grid: Dataset, tmp_path: Path) -> None:
     split = cold_items(grid, np.random.default_rng(0))
     test = split.test.open(tmp_path / "r.json")
