@@ -54,6 +54,7 @@ def machine() -> str:
 
 def write_rows(name: str, rows: Iterable[Row]) -> Path:
     """Merge rows into `results/<name>.json`; a row replaces the one it measures anew."""
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     kept = json.loads(path.read_text()) if path.exists() else []
     identity = ("benchmark", "dataset", "model", "setting", "metric")
