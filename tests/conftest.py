@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,10 +6,20 @@ import pytest
 
 from mutualrec.valkey import private_valkey
 
+# Taken out of the environment: the program refuses variables with its prefix that it does not know.
+GIVEN_SERVER = os.environ.pop("MUTUALREC_TEST_REDIS_URL", None)
+
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server for the whole test session; `redis_url` empties it for each test."""
+    """A real server for the whole test session; `redis_url` empties it for each test.
+
+    By default a private Valkey server. MUTUALREC_TEST_REDIS_URL names another one, such as a
+    Redis 7.0: the tests run FLUSHALL on it, so never name one that holds anything of value.
+    """
+    if GIVEN_SERVER is not None:
+        yield GIVEN_SERVER
+        return
     with private_valkey(tmp_path_factory.mktemp("valkey")) as url:
         yield url
 

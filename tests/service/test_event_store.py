@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import redis
@@ -163,7 +164,7 @@ def test_a_dead_server_is_an_error_with_a_time_to_come_back():
 
 def test_a_lost_reply_leaves_exactly_one_entry_and_is_reported_as_taken(redis_url, server):
     async def main():
-        async with dropping_proxy(redis_url.removeprefix("unix://"), b"mr_ingest") as (url, drops):
+        async with dropping_proxy(redis_url, b"mr_ingest") as (url, drops):
             store = EventStore(url, Settings(redis_timeout_s=2.0))
             taken = await store.append("default", [event()], {})
             await store.close()
@@ -182,14 +183,14 @@ def library_is_loaded(client: redis.Redis) -> None:
 
 
 @asynccontextmanager
-async def dropping_proxy(path: str, mark: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def dropping_proxy(target: str, mark: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Hands requests on; the reply to the first one that contains `mark` is lost."""
     drops: list[bytes] = []
     tasks: set[asyncio.Task] = set()
 
     async def serve(reader, writer):
         tasks.add(asyncio.current_task())
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(path)
+        upstream_reader, upstream_writer = await connect(target)
         try:
             while request := await reader.read(1 << 16):
                 upstream_writer.write(request)
@@ -208,3 +209,10 @@ async def dropping_proxy(path: str, mark: bytes) -> AsyncIterator[tuple[str, lis
     finally:
         server.close()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return await asyncio.open_unix_connection(unquote(parts.path))
+    return await asyncio.open_connection(parts.hostname, parts.port or 6379)
