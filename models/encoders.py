@@ -93,8 +93,7 @@ class Encoder(nn.Module):
         for depth in range(self.num_layers):
             layer = self._propagate(adjacency, layer, depth)
             total = total + layer
-        mean = total / (self.num_layers + 1)
-        return Embeddings(mean[: self.sizes[0]], mean[self.sizes[0] :])
+        return Embeddings(*(total / (self.num_layers + 1)).split(self.sizes))
 
     def _propagate(self, adjacency: SparseMatrix, layer: Tensor, depth: int) -> Tensor:
         around: Tensor = adjacency(layer)

@@ -39,11 +39,11 @@ def a_hundred_users(dataset: Dataset) -> np.ndarray:
     return np.sort(rng.choice(dataset.num_users, 100, replace=False))
 
 
-def test_demo_users_are_served_the_offline_ranking(published: Path, serve) -> None:
-    dataset = read_dataset(published / "data")
+def test_demo_users_are_served_the_offline_ranking(server) -> None:
+    dataset = read_dataset(server.home / "data")
     users = a_hundred_users(dataset)
-    ensemble = Workspace(published).ensemble(dataset.name, "default")
-    assert served(serve(published), dataset, users) == offline(dataset, ensemble, users)
+    ensemble = Workspace(server.home).ensemble(dataset.name, "default")
+    assert served(server, dataset, users) == offline(dataset, ensemble, users)
 
 
 @pytest.mark.real_data
