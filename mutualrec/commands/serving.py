@@ -57,9 +57,12 @@ def run_server(settings: "Settings") -> None:
     import uvicorn
 
     from service.app import create_app
+    from service.logs import configure_process_logging
 
+    app = create_app(settings)
+    configure_process_logging(settings.log_level)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
