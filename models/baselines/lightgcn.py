@@ -25,7 +25,7 @@ class LightGCNParams(Params):
 
     embedding_dim: int = 64
     num_layers: int = 2
-    reg_weight: float = 1e-3
+    reg_weight: float = 1e-2
     edge_share: float = 1.0
 
 
