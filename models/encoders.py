@@ -93,7 +93,9 @@ class Encoder(nn.Module):
         for depth in range(self.num_layers):
             layer = self._propagate(adjacency, layer, depth)
             total = total + layer
-        return Embeddings(*(total / (self.num_layers + 1)).split(self.sizes))
+        mean = total / (self.num_layers + 1)
+        users, items = mean.split(self.sizes)  # type: ignore[no-untyped-call]  # untyped in torch
+        return Embeddings(users, items)
 
     def _propagate(self, adjacency: SparseMatrix, layer: Tensor, depth: int) -> Tensor:
         around: Tensor = adjacency(layer)
