@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from service.errors import ArtifactCorrupt
+from service.events import MAX_ID_BYTES
 from service.manifest import Block, DatasetRef, Member
 
-MAX_ID_BYTES = 256
 _CHUNK_VALUES = 1 << 22
 
 

@@ -26,16 +26,21 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationInfo,
+    WithJsonSchema,
 )
 
 PARTITIONS = 16
+MAX_ID_BYTES = 256
 MAX_FUTURE_MS = 5 * 60 * 1000
+EARLIEST_MS = 10**11
+"""March 1973; smaller numbers are seconds (or garbage), not milliseconds."""
+MAX_VALUE = 3.4e38
+"""Values are learned from as float32, whose largest number lies just above."""
 EVENT_LOG_GROUP = "event-log"
 
 Sign = Literal["positive", "neutral", "negative"]
 SIGN_MARKS: Mapping[Sign, str] = {"positive": "+", "negative": "-"}
 
-_MAX_ID_BYTES = 256
 _MAX_CONTEXT_KEYS = 16
 _MAX_CONTEXT_BYTES = 1024
 
@@ -50,8 +55,8 @@ def _check_id(value: str) -> str:
         size_bytes = len(value.encode("utf-8"))
     except UnicodeEncodeError as error:
         raise ValueError("an id must be valid UTF-8") from error
-    if not 1 <= size_bytes <= _MAX_ID_BYTES:
-        raise ValueError(f"an id has 1 to {_MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}")
+    if not 1 <= size_bytes <= MAX_ID_BYTES:
+        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}")
     return value
 
 
@@ -66,8 +71,10 @@ def _read_timestamp(value: object, info: ValidationInfo) -> int:
         value = round(moment.timestamp() * 1000)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("timestamp must be RFC 3339 text or integer epoch milliseconds")
-    if value < 0:
-        raise ValueError(f"timestamp {value} lies before 1970")
+    if value < EARLIEST_MS:
+        raise ValueError(
+            f"timestamp {value} lies before March 1973; send milliseconds since 1970, not seconds"
+        )
     if value > now_ms + MAX_FUTURE_MS:
         raise ValueError(f"timestamp {value} lies more than 5 minutes after the server's {now_ms}")
     return value
@@ -83,7 +90,19 @@ def _check_context(context: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return context
 
 
-Identifier = Annotated[str, BeforeValidator(_number_to_text), AfterValidator(_check_id)]
+Identifier = Annotated[
+    str,
+    BeforeValidator(_number_to_text),
+    AfterValidator(_check_id),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES},
+                {"type": "integer"},
+            ]
+        }
+    ),
+]
 
 
 class Interaction(BaseModel):
@@ -100,15 +119,24 @@ class Interaction(BaseModel):
     user_id: Identifier
     item_id: Identifier
     type: Annotated[str, Field(min_length=1, max_length=64)] = "view"
-    value: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    value: Annotated[
+        float, Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE)
+    ] = 1.0
     timestamp: Annotated[
         int,
         BeforeValidator(_read_timestamp, json_schema_input_type=int | str | None),
         Field(validate_default=True),
     ] = None  # type: ignore[assignment]  # the validator turns None into the server's time
     recommendation_id: Identifier | None = None
-    position: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    context: Annotated[dict[str, JsonValue], AfterValidator(_check_context)] | None = None
+    position: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
+    context: (
+        Annotated[
+            dict[str, JsonValue],
+            AfterValidator(_check_context),
+            WithJsonSchema({"type": "object", "maxProperties": _MAX_CONTEXT_KEYS}),
+        ]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True)

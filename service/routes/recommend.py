@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from service.errors import BadRequest, InvalidParameter, StoreUnavailable
+from service.events import MAX_ID_BYTES
 from service.recommend import Recommended, recommend
 from service.schemas import RecommendResponse, problem_responses
 from service.snapshot import Snapshot
@@ -19,7 +20,6 @@ from service.state import ServiceState, state_of
 from service.store.client import HistoryItem
 
 INLINE_SEARCH_S = 0.001
-_MAX_ID_BYTES = 256
 
 _EXAMPLE = {
     "user_id": "u1",
@@ -121,9 +121,9 @@ def _user_id(request: Request) -> str:
     except UnicodeDecodeError as error:
         raise BadRequest("the user id in the path is not percent-encoded UTF-8") from error
     size_bytes = len(user_id.encode())
-    if not 1 <= size_bytes <= _MAX_ID_BYTES:
+    if not 1 <= size_bytes <= MAX_ID_BYTES:
         raise InvalidParameter(
-            f"a user id has 1 to {_MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}"
+            f"a user id has 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}"
         )
     return user_id
 

@@ -85,10 +85,10 @@ def test_neutral_events_stay_out_of_the_history(redis_url, server):
 
 def test_the_later_sign_of_an_item_holds(redis_url):
     events = [
-        event("i", "1", timestamp=1, type="hide"),
-        event("i", "2", timestamp=2),
-        event("j", "3", timestamp=1),
-        event("j", "4", timestamp=2, type="hide"),
+        event("i", "1", timestamp=NOW_MS - 1, type="hide"),
+        event("i", "2", timestamp=NOW_MS),
+        event("j", "3", timestamp=NOW_MS - 1),
+        event("j", "4", timestamp=NOW_MS, type="hide"),
     ]
 
     async def work(store):
@@ -96,13 +96,13 @@ def test_the_later_sign_of_an_item_holds(redis_url):
         return await store.history("default", "u")
 
     assert sorted(run(redis_url, work), key=lambda item: item.item_id) == [
-        HistoryItem("i", True, 2),
-        HistoryItem("j", False, 2),
+        HistoryItem("i", True, NOW_MS),
+        HistoryItem("j", False, NOW_MS),
     ]
 
 
 def test_the_history_keeps_only_the_newest_items_and_expires(redis_url, server):
-    events = [event(f"i{n}", str(n), timestamp=n) for n in range(10)]
+    events = [event(f"i{n}", str(n), timestamp=NOW_MS - 10 + n) for n in range(10)]
 
     async def work(store):
         await store.append("default", events, {})

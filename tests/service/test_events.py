@@ -47,6 +47,7 @@ def test_five_minutes_ahead_is_allowed():
         {"timestamp": True},
         {"timestamp": 1.5},
         {"timestamp": -1},
+        {"timestamp": 1_767_323_045},
         {"user_id": ""},
         {"user_id": "é" * 129},
         {"user_id": "\ud800"},
@@ -57,6 +58,11 @@ def test_five_minutes_ahead_is_allowed():
         {"event_id": ""},
         {"type": ""},
         {"value": float("nan")},
+        {"value": 1e39},
+        {"value": "1"},
+        {"value": True},
+        {"position": "1"},
+        {"position": True},
         {"position": -1},
         {"context": {"a": "x" * 1100}},
         {"context": {str(n): n for n in range(17)}},
@@ -68,11 +74,16 @@ def test_a_field_that_is_not_allowed_is_refused(fields):
         read(**fields)
 
 
+def test_a_timestamp_in_seconds_is_refused_with_the_fix():
+    with pytest.raises(ValidationError, match="milliseconds since 1970, not seconds"):
+        read(timestamp=1_767_323_045)
+
+
 @given(
     user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64),
     context=st.none() | st.dictionaries(st.text(max_size=5), st.integers() | st.none(), max_size=3),
     position=st.none() | st.integers(0, 2**31 - 1),
-    value=st.floats(allow_nan=False, allow_infinity=False),
+    value=st.floats(-3.4e38, 3.4e38),
 )
 def test_an_event_survives_the_stream(user_id, context, position, value):
     event = read(user_id=user_id, context=context, position=position, value=value)

@@ -70,7 +70,7 @@ def test_every_field_of_an_event_reaches_the_log(client, post, tmp_path):
             "item_id": "日本",
             "type": "buy",
             "value": 2.5,
-            "timestamp": 5,
+            "timestamp": 1_767_323_045_678,
             "recommendation_id": "r",
             "position": 3,
             "context": {"page": 1},
@@ -87,7 +87,7 @@ def test_every_field_of_an_event_reaches_the_log(client, post, tmp_path):
         "item_id": "日本",
         "type": "buy",
         "value": 2.5,
-        "timestamp": 5,
+        "timestamp": 1_767_323_045_678,
         "recommendation_id": "r",
         "position": 3,
         "context": '{"page": 1}',
@@ -180,9 +180,9 @@ def test_an_event_taken_again_after_the_dedupe_window_counts_once(client, post, 
 
 def test_events_come_by_time_and_stream_order(client, post, tmp_path):
     post(
-        {"event_id": "late", "timestamp": 9},
-        {"event_id": "early", "timestamp": 1},
-        {"event_id": "late too", "timestamp": 9},
+        {"event_id": "late", "timestamp": NOW_MS - 1},
+        {"event_id": "early", "timestamp": NOW_MS - 2},
+        {"event_id": "late too", "timestamp": NOW_MS - 1},
     )
     drain(client, "default", tmp_path)
     assert event_ids(tmp_path) == ["early", "late", "late too"]

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from service.events import EARLIEST_MS as EARLIEST_MS
+from service.events import MAX_ID_BYTES as MAX_ID_BYTES
 from training.data.descriptor import Descriptor, check_descriptor
 from training.data.feature_checks import check_features, check_neighbours
 from training.data.tables import DatasetDraft
 from training.errors import DataError, SchemaError
 
-EARLIEST_MS = 10**11  # March 1973; smaller numbers are seconds (or garbage), not milliseconds
 DAY_MS = 86_400_000
-MAX_ID_BYTES = 256
 _EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "type", "value", "split")
 
 
