@@ -51,6 +51,7 @@ def read_batch(
     rules: EventRules,
     now_ms: int,
     max_events: int,
+    content_encoding: str = "",
     idempotency_key: str | None = None,
 ) -> Batch:
     """Reads one event, an array, ``{"events": [...]}`` or NDJSON.
@@ -61,6 +62,7 @@ def read_batch(
         rules: the catalog's event types.
         now_ms: the server's time, epoch ms.
         max_events: larger batches are refused.
+        content_encoding: anything but ``identity`` is refused; bodies are not decompressed.
         idempotency_key: gives events without an event_id one made of the key and their index.
 
     Raises:
@@ -68,10 +70,15 @@ def read_batch(
         InvalidEvents: no event is valid; all reasons are listed.
         InvalidParameter: the idempotency key is empty or longer than 256 bytes.
         PayloadTooLarge: there are more than `max_events` events.
-        UnsupportedMediaType: the content type is neither JSON nor NDJSON.
+        UnsupportedMediaType: the content type is neither JSON nor NDJSON, or the body is packed.
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key.encode()) <= _MAX_KEY_BYTES:
         raise InvalidParameter(f"Idempotency-Key must have 1 to {_MAX_KEY_BYTES} bytes")
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"content encoding {content_encoding!r} is not understood; send the body uncompressed,"
+            " in smaller batches if it is large"
+        )
     raw_events = _parse(body, content_type)
     if len(raw_events) > max_events:
         raise PayloadTooLarge(

@@ -7,12 +7,16 @@ import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
 from service.problems import problem
 
 logger = logging.getLogger(__name__)
+
+CLIENT_CLOSED = 499
+"""What metrics and logs call a request whose sender went away before it was complete."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -56,6 +60,9 @@ class RequestMiddleware:
                 await response(scope, receive, send_and_note)
             else:
                 await self._app(scope, self._limited(receive), send_and_note)
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing went wrong here.
+            status = CLIENT_CLOSED
         except Exception:
             # The last resort: nothing may leave the service as a bare 500.
             logger.exception("request failed", extra={"request_id": request_id})

@@ -95,6 +95,7 @@ async def take_interactions(
         rules=rules,
         now_ms=time.time_ns() // 1_000_000,
         max_events=state.settings.max_batch_events,
+        content_encoding=request.headers.get("content-encoding", ""),
         idempotency_key=idempotency_key,
     )
     if state.store is None:

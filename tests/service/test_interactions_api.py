@@ -140,6 +140,7 @@ def test_an_event_without_type_gets_the_catalogs_first_positive_one(
         ({"json": EVENT, "params": {"results": "maybe"}}, 422, "Validation failed"),
         ({"json": EVENT, "headers": {"Idempotency-Key": ""}}, 422, "Validation failed"),
         ({"data": {"a": "b"}}, 415, "Unsupported media type"),
+        ({"json": EVENT, "headers": {"content-encoding": "gzip"}}, 415, "Unsupported media type"),
     ],
 )
 def test_bad_requests_get_the_documented_problem(client, stored, options, status, title):
@@ -166,6 +167,28 @@ def test_a_body_that_is_too_large_without_saying_so_is_refused(start, redis_url)
     response = client.post("/interactions", content=chunks())
     assert "content-length" not in response.request.headers
     assert (response.status_code, response.json()["title"]) == (413, "Payload too large")
+
+
+def test_a_sender_who_goes_away_is_no_failure_of_the_service(client, stored, capsys):
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise AssertionError(f"nobody is left to receive {message}")
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/interactions",
+        "raw_path": b"/interactions",
+        "query_string": b"",
+        "headers": [(b"content-length", b"100")],
+    }
+    client.run(client.app(scope, gone, send))
+    counted = client.get("/metrics").text
+    assert 'mutualrec_requests_total{method="POST",route="/interactions",status="499"} 1' in counted
+    assert "request failed" not in capsys.readouterr().err
+    assert stored() == 0
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock", None])
