@@ -27,6 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Recommendations that learn from several modalities at once. Every endpoint"
         " also answers under /v1. Errors are RFC 9457 problem details.",
         lifespan=_lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

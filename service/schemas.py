@@ -14,7 +14,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str
-    errors: list[dict[str, JsonValue]] = []
+    errors: list[dict[str, int | str]] = []
     request_id: str | None = None
 
 

@@ -1,11 +1,11 @@
-"""GET /docs: the OpenAPI document as one page that needs no script and no internet."""
+"""GET /openapi.json, and GET /docs: the same as one page that needs no script and no internet."""
 
 import html
 import json
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,6 +25,12 @@ td, th { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top }
 async def docs(request: Request) -> HTMLResponse:
     """The page."""
     return HTMLResponse(render(request.app.openapi()))
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> JSONResponse:
+    """The document the page is made of."""
+    return JSONResponse(request.app.openapi())
 
 
 # Any: an OpenAPI document is JSON.

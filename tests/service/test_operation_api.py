@@ -69,6 +69,12 @@ def test_the_docs_page_shows_every_endpoint_and_loads_nothing(start):
     assert "https://" not in page
 
 
+def test_the_versioned_docs_page_links_to_a_document_that_is_there(start):
+    client = start()
+    assert "href='openapi.json'" in client.get("/v1/docs").text
+    assert client.get("/v1/openapi.json").json() == client.get("/openapi.json").json()
+
+
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
