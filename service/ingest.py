@@ -17,7 +17,7 @@ from service.errors import (
 )
 from service.events import Interaction, Sign
 
-_MAX_KEY_BYTES = 256
+MAX_KEY_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def read_batch(
         PayloadTooLarge: there are more than `max_events` events.
         UnsupportedMediaType: the content type is neither JSON nor NDJSON, or the body is packed.
     """
-    if idempotency_key is not None and not 1 <= len(idempotency_key.encode()) <= _MAX_KEY_BYTES:
-        raise InvalidParameter(f"Idempotency-Key must have 1 to {_MAX_KEY_BYTES} bytes")
+    if idempotency_key is not None and not 1 <= len(idempotency_key.encode()) <= MAX_KEY_BYTES:
+        raise InvalidParameter(f"Idempotency-Key must have 1 to {MAX_KEY_BYTES} bytes")
     if content_encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(
             f"content encoding {content_encoding!r} is not understood; send the body uncompressed,"

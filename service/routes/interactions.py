@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.errors import StoreUnavailable
 from service.events import Interaction
-from service.ingest import Batch, EventRules, read_batch
+from service.ingest import MAX_KEY_BYTES, Batch, EventRules, read_batch
 from service.schemas import IngestResponse, problem_responses
 from service.state import ServiceState, state_of
 
@@ -77,7 +77,10 @@ async def take_interactions(
     results: Annotated[bool, Query(description="Say what became of each event.")] = False,
     idempotency_key: Annotated[
         str | None,
-        Header(description="Makes a retry of the same body harmless without event_ids."),
+        Header(
+            description="Makes a retry of the same body harmless without event_ids.",
+            json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES},
+        ),
     ] = None,
 ) -> Response:
     """Takes one event, an array, `{"events": [...]}` or NDJSON.

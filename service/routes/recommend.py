@@ -65,7 +65,9 @@ router = APIRouter(tags=["recommendations"])
 async def recommend_to_user(
     request: Request,
     user_id: str,  # noqa: ARG001  # documented here, read from the raw path
-    k: Annotated[int | None, Query(ge=1, description="How many; by default 10.")] = None,
+    k: Annotated[
+        int | None, Query(ge=1, description="How many; 10 by default; at most `k_max`, 500.")
+    ] = None,
     catalog: Annotated[str | None, Query(description="By default `default`.")] = None,
     exclude_seen: Annotated[
         bool, Query(description="Leave out what the user has; negative items never come.")

@@ -1,0 +1,75 @@
+"""Generated requests, valid and not, against a real server: every answer is a documented one."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+import schemathesis
+import uvicorn
+from hypothesis import given, settings
+from schemathesis.checks import CHECKS
+from schemathesis.generation import GenerationMode
+
+from service.app import create_app
+from service.artifact import set_current
+from service.settings import Settings
+
+DOCUMENTED = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(_context: schemathesis.SerializationContext, value: object) -> bytes:
+    return str(value).encode("utf-8", "replace")
+
+
+@pytest.fixture(scope="module")
+def contract(
+    tmp_path_factory: pytest.TempPathFactory, valkey_url: str, publish
+) -> Iterator[schemathesis.BaseSchema]:
+    home = tmp_path_factory.mktemp("contract")
+    set_current(home / "artifacts", "default", publish(home / "artifacts"))
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+    app = create_app(Settings.load({}, home=home, index="cpu", redis_url=valkey_url))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "mode"),
+    [
+        ("/recommend/{user_id}", "GET", GenerationMode.POSITIVE),
+        ("/recommend/{user_id}", "GET", GenerationMode.NEGATIVE),
+        ("/interactions", "POST", GenerationMode.POSITIVE),
+        ("/interactions", "POST", GenerationMode.NEGATIVE),
+        ("/health/live", "GET", GenerationMode.POSITIVE),
+        ("/health/ready", "GET", GenerationMode.POSITIVE),
+        ("/metrics", "GET", GenerationMode.POSITIVE),
+    ],
+)
+def test_every_answer_is_a_documented_one(
+    contract: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode
+) -> None:
+    @given(contract[path][method].as_strategy(generation_mode=mode))
+    @settings(max_examples=30, deadline=None, derandomize=True, database=None)
+    def every_answer(case: schemathesis.Case) -> None:
+        case.call_and_validate(checks=CHECKS.get_by_names(DOCUMENTED))
+
+    every_answer()
