@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from training.files import replace_text
 from training.provenance import code_commit
 
 RESULTS = Path(__file__).parent / "results"
@@ -62,7 +63,5 @@ def write_rows(name: str, rows: Iterable[Row]) -> Path:
     replaced = {tuple(row[key] for key in identity) for row in new}
     merged = [row for row in kept if tuple(row[key] for key in identity) not in replaced] + new
     merged.sort(key=lambda row: tuple(row[key] for key in identity))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in merged) + "\n]\n")
-    temporary.replace(path)
+    replace_text(path, "[\n" + ",\n".join(json.dumps(row) for row in merged) + "\n]\n")
     return path

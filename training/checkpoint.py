@@ -1,7 +1,6 @@
 """The state of an interrupted training run in one safetensors file."""
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.errors import DataError
+from training.files import replacing
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,8 @@ class Checkpoint:
             "stale": self.stale,
             "seconds": self.seconds,
         }
-        temporary = path.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata={"progress": json.dumps(numbers)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as draft:
+            save_file(tensors, draft, metadata={"progress": json.dumps(numbers)})
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

@@ -6,6 +6,8 @@ from typing import cast
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from training.files import replacing
+
 
 def draw_curves(reports: list[dict[str, object]], metric: str, path: Path) -> None:
     """Draw loss terms and the validation metric over epochs into a PNG file."""
@@ -29,6 +31,5 @@ def draw_curves(reports: list[dict[str, object]], metric: str, path: Path) -> No
         marker=".",
     )
     metrics.set(xlabel="epoch", ylabel=f"validation {metric}")
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(path)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=110)

@@ -1,7 +1,6 @@
 """A chosen ensemble on disk: how it was chosen, its vectors, its one look at the test split."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from training.ensemble import (
 )
 from training.errors import DataError, SplitLeakage
 from training.evaluation import Metrics, evaluate
+from training.files import replace_folder
 from training.run_folder import RunFolder, read_json, write_json
 from training.runs import vector_scorer
 
@@ -237,15 +237,11 @@ def _write(
     members: list[dict[str, object]],
     validation: dict[str, float],
 ) -> None:
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     tensors = {"users": ensemble.users, "items": ensemble.items}
     for number, block in enumerate(ensemble.blocks):
         tensors[f"covariance.{number}"] = block.covariance
         if block.factors is not None:
             tensors[f"factors.{number}"] = block.factors
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / "ensemble.safetensors")
     record = {
         "method": ensemble.method,
         "split": config.split,
@@ -258,6 +254,10 @@ def _write(
         ],
         "validation": validation,
     }
-    write_json(temporary / "ensemble.json", record)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.replace(folder)
+
+    def fill(target: Path) -> None:
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(whole, target / "ensemble.safetensors")
+        write_json(target / "ensemble.json", record)
+
+    replace_folder(folder, fill, marker="ensemble.json")

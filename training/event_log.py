@@ -7,9 +7,7 @@ dies in between is repeated by the next drain; readers count an event once per `
 
 import json
 import logging
-import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from service.events import (
     partition_name,
 )
 from training.errors import SchemaError
+from training.files import replacing, sync
 
 logger = logging.getLogger(__name__)
 
@@ -197,17 +196,9 @@ def _write_segment(folder: Path, partition: int, entries: Sequence[_Entry]) -> P
     name = f"{partition_name(partition)}-{first_ms}.{first_seq}-{last_ms}.{last_seq}.parquet"
     target = folder / day / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.parent / f".{name}-{secrets.token_hex(4)}"
-    try:
-        with draft.open("xb") as file:
-            pq.write_table(_table(partition, rows), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    for parent in (target.parent, folder):
-        _sync_folder(parent)
+    with replacing(target) as draft:
+        pq.write_table(_table(partition, rows), draft, compression="zstd")
+    sync(folder)
     return target
 
 
@@ -287,11 +278,3 @@ def _up_to(table: pa.Table, watermark: Mapping[str, str]) -> pa.Array:
 def _stream_id(text: bytes) -> StreamId:
     ms, _, seq = text.partition(b"-")
     return int(ms), int(seq)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from models.item_graph import knn
 from training.data.dataset import Dataset
 from training.data.splits import Pairs
 from training.errors import DataError
+from training.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,7 @@ def _cached_knn(raw: NDArray[np.float32], cache: Path | None) -> Neighbours:
         return Neighbours(stored["indices"], stored["similarities"])
     found = knn(torch.from_numpy(features), NEIGHBOURS_PER_ITEM)
     cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({"indices": found.indices, "similarities": found.similarities}, temporary)
-    temporary.replace(path)
+    with replacing(path) as draft:
+        save_file({"indices": found.indices, "similarities": found.similarities}, draft)
     logger.info("knn cached file=%s items=%d", path.name, len(features))
     return found

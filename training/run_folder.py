@@ -1,7 +1,6 @@
 """The folder of one training run: settings, checkpoints, the metrics log, the result."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from models.inputs import Embeddings
 from training.checkpoint import Checkpoint
 from training.config import RunConfig
 from training.errors import DataError
+from training.files import replace_text, replacing
 from training.trainer import EpochReport
 
 
@@ -107,7 +107,7 @@ class RunFolder:
         if log.exists():
             last = -1 if found is None else found.epoch
             lines = [line for line in log.read_text().splitlines() if _epoch_of(line) <= last]
-            _replace_text(log, "".join(f"{line}\n" for line in lines))
+            replace_text(log, "".join(f"{line}\n" for line in lines))
         return found
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -137,9 +137,8 @@ class RunFolder:
         }
         if factors is not None:
             tensors["factors"] = factors.detach().cpu().float().contiguous()
-        temporary = self.path / "embeddings.tmp"
-        save_file(tensors, temporary)
-        temporary.replace(self.path / "embeddings.safetensors")
+        with replacing(self.path / "embeddings.safetensors") as draft:
+            save_file(tensors, draft)
         write_json(self.path / "result.json", result)
         (self.path / "checkpoint.safetensors").unlink(missing_ok=True)
 
@@ -167,7 +166,7 @@ def finished_runs(folder: Path) -> list[RunFolder]:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON in one step: the file is complete or not there."""
-    _replace_text(path, json.dumps(value, indent=2) + "\n")
+    replace_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -183,15 +182,6 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{path} holds {type(value).__name__}, expected an object")
     return value
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _epoch_of(line: str) -> float:

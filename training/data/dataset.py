@@ -22,11 +22,11 @@ from training.data.descriptor import EventType as EventType
 from training.data.descriptor import ModalitySpec as ModalitySpec
 from training.data.descriptor import read_descriptor, render_descriptor
 from training.data.fingerprint import fingerprint_of
-from training.data.folders import replace_folder
 from training.data.identifiers import IdMap
 from training.data.tables import DatasetDraft as DatasetDraft
 from training.data.tables import Neighbours as Neighbours
 from training.data.validation import check_draft
+from training.files import replace_folder
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def write_dataset(folder: Path, draft: DatasetDraft, *, clock: Clock = time.time
         (target / "dataset.toml").write_text(render_descriptor(descriptor), encoding="utf-8")
         tables.write_tables(target, draft)
 
-    replace_folder(folder, fill)
+    replace_folder(folder, fill, marker="dataset.toml")
     logger.info(
         "dataset=%s folder=%s interactions=%d items=%d",
         draft.name, folder, len(draft.interactions), len(draft.items),

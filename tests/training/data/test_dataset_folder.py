@@ -124,7 +124,7 @@ def test_a_dataset_folder_is_replaced_whole(draft: DatasetDraft, tmp_path: Path)
 def test_a_foreign_folder_is_left_alone(draft: DatasetDraft, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(DataError, match="is not a dataset folder and is left alone"):
+    with pytest.raises(DataError, match=r"holds no dataset\.toml, so it is left alone"):
         write_dataset(tmp_path, draft)
 
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
