@@ -60,13 +60,13 @@ def _measure(
     with training_progress(name, training.max_epochs, training.metric) as report:
         train_run(dataset, config, folder, cache=workspace.cache, report=report)
     result = folder.result()
-    means = cast(dict[str, float], result["validation"])
+    means = result.validation
     rows = [
         Row(
             benchmark="tuning",
             dataset=dataset.name,
             model=model,
-            setting=f"validation, {shown or 'as chosen'}, best epoch {result['best_epoch']}",
+            setting=f"validation, {shown or 'as chosen'}, best epoch {result.best_epoch}",
             metric=metric,
             value=round(means[metric], 4),
             low=None,

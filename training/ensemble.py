@@ -1,5 +1,6 @@
 """Ensembles: the members' vectors put into one inner-product space."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,9 +60,12 @@ def concat(members: Sequence[MemberVectors], weights: Sequence[float]) -> Ensemb
     Members of weight 0 are dropped.
 
     Raises:
-        DataError: No member has a weight above 0, or the members' sizes differ.
+        DataError: A weight is negative or not finite, none is above 0, or the members' sizes
+            differ.
     """
     _check_sizes(members)
+    if not all(0.0 <= weight < math.inf for weight in weights):
+        raise DataError(f"weights are {list(weights)}; use finite numbers that are 0 or more")
     chosen = [(m, float(w)) for m, w in zip(members, weights, strict=True) if w > 0.0]
     if not chosen:
         raise DataError("every weight of the ensemble is 0; give at least one member weight")

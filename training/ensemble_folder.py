@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from training.config import RunConfig
 from training.data.dataset import Dataset
@@ -25,8 +24,9 @@ from training.ensemble import (
 from training.errors import DataError, SplitLeakage
 from training.evaluation import Metrics, evaluate
 from training.files import replace_folder
-from training.run_folder import RunFolder, read_json, write_json
+from training.run_folder import RunFolder
 from training.runs import vector_scorer
+from training.stored import load_tensors, read_record, write_json
 
 CHOOSING_USERS = 4000
 
@@ -52,6 +52,36 @@ class ChosenEnsemble:
     fingerprint: str
     validation: dict[str, float]
     test: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _BlockRecord:
+    """A block without its tensors."""
+
+    name: str
+    offset: int
+    width: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class _Record:
+    """`ensemble.json`; `dataset` is the fingerprint."""
+
+    method: Method
+    split: str
+    split_seed: int
+    dataset: str
+    members: tuple[EnsembleMember, ...]
+    blocks: tuple[_BlockRecord, ...]
+    validation: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """`test.json`; it has no metrics when the measuring was interrupted."""
+
+    metrics: dict[str, float] | None = None
 
 
 def build_ensemble(
@@ -93,15 +123,10 @@ def build_ensemble(
         ensemble = concat(vectors, used)
     score = vector_scorer(ensemble.users, ensemble.items)
     validation = evaluate(score, split.validation, split.train, dataset.num_users).means
-    members = [
-        {
-            "name": run.path.name,
-            "run": asdict(config),
-            "weight": weight,
-            "validation": run.result()["validation"],
-        }
+    members = tuple(
+        EnsembleMember(run.path.name, config, weight, run.result().validation)
         for run, config, weight in zip(runs, configs, used, strict=True)
-    ]
+    )
     _write(folder, ensemble, dataset.fingerprint, configs[0], members, validation)
     return read_ensemble(folder)
 
@@ -110,45 +135,33 @@ def read_ensemble(folder: Path) -> ChosenEnsemble:
     """Read an ensemble.
 
     Raises:
-        DataError: There is none; the message says which command makes it.
+        DataError: There is none, or it is damaged; the message says which command makes it.
     """
     if not (folder / "ensemble.json").exists():
         raise DataError(f"{folder} holds no ensemble; run `mutualrec ensemble` first")
-    record = read_json(folder / "ensemble.json")
-    tensors = load_file(folder / "ensemble.safetensors")
+    record = read_record(folder / "ensemble.json", _Record)
+    covariances = [f"covariance.{number}" for number in range(len(record.blocks))]
+    tensors = load_tensors(folder / "ensemble.safetensors", ("users", "items", *covariances))
     blocks = tuple(
         EnsembleBlock(
-            name=str(block["name"]),
-            offset=int(block["offset"]),
-            width=int(block["width"]),
-            weight=float(block["weight"]),
+            name=block.name,
+            offset=block.offset,
+            width=block.width,
+            weight=block.weight,
             covariance=tensors[f"covariance.{number}"],
             factors=tensors.get(f"factors.{number}"),
         )
-        for number, block in enumerate(cast(list[dict[str, str]], record["blocks"]))
-    )
-    members = tuple(
-        EnsembleMember(
-            name=str(member["name"]),
-            run=RunFolder.parse_config(member["run"]),
-            weight=cast(float, member["weight"]),
-            validation=cast(dict[str, float], member["validation"]),
-        )
-        for member in cast(list[dict[str, object]], record["members"])
+        for number, block in enumerate(record.blocks)
     )
     tested = folder / "test.json"
     return ChosenEnsemble(
-        ensemble=Ensemble(
-            cast(Method, record["method"]), tensors["users"], tensors["items"], blocks
-        ),
-        members=members,
-        split=str(record["split"]),
-        split_seed=cast(int, record["split_seed"]),
-        fingerprint=str(record["dataset"]),
-        validation=cast(dict[str, float], record["validation"]),
-        test=cast(dict[str, float] | None, read_json(tested).get("metrics"))
-        if tested.exists()
-        else None,
+        ensemble=Ensemble(record.method, tensors["users"], tensors["items"], blocks),
+        members=record.members,
+        split=record.split,
+        split_seed=record.split_seed,
+        fingerprint=record.dataset,
+        validation=record.validation,
+        test=read_record(tested, _Tested).metrics if tested.exists() else None,
     )
 
 
@@ -234,7 +247,7 @@ def _write(
     ensemble: Ensemble,
     fingerprint: str,
     config: RunConfig,
-    members: list[dict[str, object]],
+    members: tuple[EnsembleMember, ...],
     validation: dict[str, float],
 ) -> None:
     tensors = {"users": ensemble.users, "items": ensemble.items}
@@ -242,22 +255,19 @@ def _write(
         tensors[f"covariance.{number}"] = block.covariance
         if block.factors is not None:
             tensors[f"factors.{number}"] = block.factors
-    record = {
-        "method": ensemble.method,
-        "split": config.split,
-        "split_seed": config.split_seed,
-        "dataset": fingerprint,
-        "members": members,
-        "blocks": [
-            {"name": b.name, "offset": b.offset, "width": b.width, "weight": b.weight}
-            for b in ensemble.blocks
-        ],
-        "validation": validation,
-    }
+    record = _Record(
+        method=ensemble.method,
+        split=config.split,
+        split_seed=config.split_seed,
+        dataset=fingerprint,
+        members=members,
+        blocks=tuple(_BlockRecord(b.name, b.offset, b.width, b.weight) for b in ensemble.blocks),
+        validation=validation,
+    )
 
     def fill(target: Path) -> None:
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(whole, target / "ensemble.safetensors")
-        write_json(target / "ensemble.json", record)
+        write_json(target / "ensemble.json", asdict(record))
 
     replace_folder(folder, fill, marker="ensemble.json")

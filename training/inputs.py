@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from models.inputs import Inputs, Neighbours
 from models.item_graph import knn
@@ -15,6 +15,7 @@ from training.data.dataset import Dataset
 from training.data.splits import Pairs
 from training.errors import DataError
 from training.files import replacing
+from training.stored import load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _cached_knn(raw: NDArray[np.float32], cache: Path | None) -> Neighbours:
     key.update(np.ascontiguousarray(features).tobytes())
     path = cache / f"knn-{key.hexdigest()[:32]}.safetensors"
     if path.exists():
-        stored = load_file(path)
+        stored = load_tensors(path, ("indices", "similarities"))
         return Neighbours(stored["indices"], stored["similarities"])
     found = knn(torch.from_numpy(features), NEIGHBOURS_PER_ITEM)
     cache.mkdir(parents=True, exist_ok=True)

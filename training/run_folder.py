@@ -1,19 +1,38 @@
 """The folder of one training run: settings, checkpoints, the metrics log, the result."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from models.inputs import Embeddings
 from training.checkpoint import Checkpoint
 from training.config import RunConfig
 from training.errors import DataError
 from training.files import replace_text, replacing
+from training.stored import load_tensors, read_json, read_record, write_json
 from training.trainer import EpochReport
+
+
+@dataclass(frozen=True)
+class StartedRun:
+    """`config.json`: a run's settings and the fingerprint of its dataset."""
+
+    run: RunConfig
+    dataset: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """`result.json`: the outcome of a finished run; metrics are those of the validation split."""
+
+    best_epoch: int
+    num_epochs: int
+    seconds: float
+    validation: dict[str, float]
 
 
 class RunFolder:
@@ -54,23 +73,23 @@ class RunFolder:
         """Return the settings of the run.
 
         Raises:
-            DataError: There is no run here.
+            DataError: There is no run here, or its settings are damaged.
         """
-        return self.parse_config(self._started()["run"])
+        return self._started().run
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the dataset the run was trained on.
 
         Raises:
-            DataError: There is no run here.
+            DataError: There is no run here, or its settings are damaged.
         """
-        return str(self._started()["dataset"])
+        return self._started().dataset
 
-    def _started(self) -> dict[str, object]:
+    def _started(self) -> StartedRun:
         path = self.path / "config.json"
         if not path.exists():
             raise DataError(f"{self.path} is no training run; run `mutualrec train` first")
-        return read_json(path)
+        return read_record(path, StartedRun)
 
     @staticmethod
     def parse_config(value: object) -> RunConfig:
@@ -89,15 +108,15 @@ class RunFolder:
         """True when the run has a result."""
         return (self.path / "result.json").exists()
 
-    def result(self) -> dict[str, object]:
-        """Return the result: best epoch, epochs, seconds, validation metrics.
+    def result(self) -> RunResult:
+        """Return the result.
 
         Raises:
-            DataError: The run has not finished.
+            DataError: The run has not finished, or its result is damaged.
         """
         if not self.finished:
             raise DataError(f"the run in {self.path} has not finished; run `mutualrec train` again")
-        return read_json(self.path / "result.json")
+        return read_record(self.path / "result.json", RunResult)
 
     def load_checkpoint(self) -> Checkpoint | None:
         """Return the checkpoint and drop the log lines that came after it."""
@@ -128,7 +147,7 @@ class RunFolder:
         self,
         vectors: Embeddings,
         factors: torch.Tensor | None,
-        result: dict[str, object],
+        result: RunResult,
     ) -> None:
         """Write embeddings and result; the checkpoint is no longer needed and goes."""
         tensors = {
@@ -139,17 +158,17 @@ class RunFolder:
             tensors["factors"] = factors.detach().cpu().float().contiguous()
         with replacing(self.path / "embeddings.safetensors") as draft:
             save_file(tensors, draft)
-        write_json(self.path / "result.json", result)
+        write_json(self.path / "result.json", asdict(result))
         (self.path / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def embeddings(self) -> dict[str, torch.Tensor]:
         """Return `users` [U, D], `items` [I, D] and, for closed forms, `factors` [I, D].
 
         Raises:
-            DataError: The run has not finished.
+            DataError: The run has not finished, or its files are damaged.
         """
         self.result()
-        return load_file(self.path / "embeddings.safetensors")
+        return load_tensors(self.path / "embeddings.safetensors", ("users", "items"))
 
 
 def finished_runs(folder: Path) -> list[RunFolder]:
@@ -162,26 +181,6 @@ def finished_runs(folder: Path) -> list[RunFolder]:
     if not runs:
         raise DataError(f"{folder} holds no finished run; run `mutualrec train` first")
     return runs
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON in one step: the file is complete or not there."""
-    replace_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON object.
-
-    Raises:
-        DataError: The file is not a JSON object.
-    """
-    try:
-        value = json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} holds {type(value).__name__}, expected an object")
-    return value
 
 
 def _epoch_of(line: str) -> float:

@@ -18,7 +18,7 @@ from training.errors import DataError
 from training.evaluation import Metrics, evaluate
 from training.inputs import build_inputs, dense_modalities
 from training.registry import build_model, parse_params
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, RunResult
 from training.trainer import EpochReport, Trainer
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def train_run(
     cache: Path | None = None,
     device: str = "cpu",
     report: Callable[[EpochReport], None] = lambda _: None,
-) -> dict[str, object]:
+) -> RunResult:
     """Train a model and leave embeddings and result in `folder`.
 
     A run that was interrupted continues from its checkpoint; one that has finished is returned
@@ -85,12 +85,12 @@ def train_run(
         model, split.train, split.validation, config.training, config.seed, folder, device
     )
     fitted = trainer.fit(report)
-    result: dict[str, object] = {
-        "best_epoch": fitted.best_epoch,
-        "num_epochs": fitted.num_epochs,
-        "seconds": round(time.monotonic() - started, 2),
-        "validation": fitted.metrics.means,
-    }
+    result = RunResult(
+        best_epoch=fitted.best_epoch,
+        num_epochs=fitted.num_epochs,
+        seconds=round(time.monotonic() - started, 2),
+        validation=fitted.metrics.means,
+    )
     with torch.no_grad():
         folder.finish(model.embed(), model.item_factors(), result)
     draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")

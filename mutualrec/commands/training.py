@@ -55,7 +55,7 @@ def train(
         result = train_run(
             data, run, folder, cache=workspace(home).cache, device=_device(device), report=report
         )
-    _table(f"{folder.path}: validation, epoch {result['best_epoch']}", result["validation"])
+    _table(f"{folder.path}: validation, epoch {result.best_epoch}", result.validation)
 
 
 @commands.command()

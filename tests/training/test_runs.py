@@ -114,7 +114,7 @@ def test_training_stops_when_validation_no_longer_rises(
 ) -> None:
     config = run_config(max_epochs=400, eval_every=1, patience=3, learning_rate=0.05)
     result = train(demo_dataset, config, tmp_path).result()
-    assert result["num_epochs"] == result["best_epoch"] + 4
+    assert result.num_epochs == result.best_epoch + 4
     assert result["num_epochs"] < 400
 
 
@@ -124,7 +124,7 @@ def test_the_result_is_that_of_the_best_epoch(
     config = run_config(max_epochs=60, eval_every=1, patience=5, learning_rate=0.05)
     folder = train(demo_dataset, config, tmp_path)
     seen = [r["metrics"]["recall@20"] for r in folder.reports()]
-    assert folder.result()["validation"]["recall@20"] == pytest.approx(max(seen))
+    assert folder.result().validation["recall@20"] == pytest.approx(max(seen))
 
 
 def test_a_checkpoint_that_is_damaged_is_named(
@@ -155,7 +155,7 @@ def test_closed_forms_are_measured_exactly(
     folder = train(demo_dataset, run_config("itemcf"), tmp_path)
     stored = load_file(tmp_path / "embeddings.safetensors")
     assert stored["factors"].shape == (demo_dataset.num_items, 16)
-    assert folder.result()["num_epochs"] == 0
+    assert folder.result().num_epochs == 0
 
 
 def test_an_unknown_model_lists_the_choices(demo_dataset: Dataset, tmp_path: Path) -> None:
