@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from models.encoders import Adjacency, Backbone, Encoder
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 from models.item_graph import LearnedGraph, knn
 from models.losses import bpr, l2
-from models.params import Params, xavier
+from models.params import Count, Layers, Params, Part, Positive, Share, Weight, xavier
 from models.recommender import Recommender
 from models.sparse import mean_aggregation
 
@@ -25,7 +26,7 @@ class MICROParams(Params):
         backbone: Collaborative encoder that the item vectors are added to.
         num_layers: Propagation layers of the backbone.
         adjacency: Normalisation of the interaction graph; the authors' code walks randomly.
-        edge_share: Share of the interactions an epoch propagates over, redrawn every epoch.
+        edge_share: Part of the interactions an epoch propagates over, redrawn every epoch.
         num_item_layers: Propagation layers L over the item graphs, Eq. 6.
         k: Neighbours per item, Eq. 2.
         skip: Share lambda of the initial graph, Eq. 5; 1 freezes the graphs.
@@ -42,22 +43,22 @@ class MICROParams(Params):
         user_preference: Add h_u to users, Eq. 16; off is "w/o preference".
     """
 
-    embedding_dim: int = 64
+    embedding_dim: Count = 64
     backbone: Backbone = "lightgcn"
-    num_layers: int = 2
+    num_layers: Layers = 2
     adjacency: Adjacency = "symmetric"
-    edge_share: float = 1.0
-    num_item_layers: int = 1
-    k: int = 10
-    skip: float = 0.7
-    rebuild_every: int = 10
-    contrast_weight: float = 0.6
-    contrast_samples: int = 512
-    temperature: float = 0.5
-    orthogonality_weight: float = 0.01
-    reg_weight: float = 1e-3
+    edge_share: Part = 1.0
+    num_item_layers: Layers = 1
+    k: Count = 10
+    skip: Share = 0.7
+    rebuild_every: Count = 10
+    contrast_weight: Weight = 0.6
+    contrast_samples: Count = 512
+    temperature: Positive = 0.5
+    orthogonality_weight: Weight = 0.01
+    reg_weight: Weight = 1e-3
     item_graph: bool = True
-    item_input: str = "id"
+    item_input: Literal["id", "features"] = "id"
     fusion: bool = True
     specific: bool = True
     user_preference: bool = True

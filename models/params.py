@@ -2,17 +2,29 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
+
+# Ranges of parameters: checked where settings are read, not by the models themselves.
+Count = Annotated[int, Ge(1)]
+Layers = Annotated[int, Ge(0)]
+Weight = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Part = Annotated[float, Gt(0), Le(1)]
 
 
 @dataclass(frozen=True)
 class Params:
-    """Base of the frozen parameter dataclasses; an unknown name is an error where they are read."""
+    """Base of the frozen parameter dataclasses.
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    Where they are read, an unknown name, a value out of range and one not finite are errors.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 def xavier(shape: tuple[int, int], generator: torch.Generator) -> Tensor:

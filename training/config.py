@@ -4,11 +4,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from training.errors import DataError
+from training.evaluation import METRICS
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _check_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"{name!r} is not measured; choose one of {', '.join(METRICS)}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -30,19 +40,19 @@ class TrainingConfig:
         num_threads: Threads of torch; results repeat exactly for equal numbers of threads.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
-    learning_rate: float = 1e-3
-    learning_rate_decay: float = 1.0
-    batch_size: int = 2048
-    num_negatives: int = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate_decay: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Count = 2048
+    num_negatives: Count = 1
     sampling: Literal["pairs", "users"] = "pairs"
-    max_epochs: int = 500
-    max_seconds: float = 0.0
-    eval_every: int = 5
-    patience: int = 8
-    metric: str = "recall@20"
-    num_threads: int = 2
+    max_epochs: Count = 500
+    max_seconds: Annotated[float, Field(ge=0)] = 0.0
+    eval_every: Count = 5
+    patience: Count = 8
+    metric: Annotated[str, AfterValidator(_check_metric)] = "recall@20"
+    num_threads: Count = 2
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,8 @@ class RunConfig:
 
     model: str
     params: dict[str, object] = field(default_factory=dict)
-    seed: int = 0
-    split_seed: int = 0
+    seed: Seed = 0
+    split_seed: Seed = 0
     split: str = "auto"
     modalities: tuple[str, ...] | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -92,7 +102,7 @@ def read_run_config(
     if path is not None:
         try:
             content = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{path} cannot be read as TOML: {error}") from error
         content = _table(content, model, content)
     values = {
@@ -104,6 +114,15 @@ def read_run_config(
     }
     if split is not None:
         values["split"] = split
+    return parse_run_config(values)
+
+
+def parse_run_config(values: object) -> RunConfig:
+    """Read run settings from their JSON form.
+
+    Raises:
+        DataError: A name or a value does not fit; the message names each.
+    """
     try:
         return TypeAdapter(RunConfig).validate_python(values)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 from training.data.splits import Pairs
 
 CUTOFFS = (5, 10, 20, 50)
+METRICS = tuple(f"{name}@{k}" for k in CUTOFFS for name in ("recall", "ndcg", "precision"))
 Scorer = Callable[[Tensor], Tensor]
 
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from service.artifact import ManifestModel, current_version, read_manifest
 from service.errors import ArtifactNotFound
-from training.config import RunConfig
+from training.config import RunConfig, parse_run_config
 from training.data.dataset import Dataset, read_dataset
 from training.data.merge import merge_events
 from training.ensemble import Method
@@ -76,7 +76,7 @@ class Recipe:
         return cls(
             folder,
             cast(Method, recipe["method"]),
-            tuple(RunFolder.parse_config(member) for member in members),
+            tuple(parse_run_config(member) for member in members),
         )
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from models.inputs import Embeddings
@@ -90,18 +89,6 @@ class RunFolder:
         if not path.exists():
             raise DataError(f"{self.path} is no training run; run `mutualrec train` first")
         return read_record(path, StartedRun)
-
-    @staticmethod
-    def parse_config(value: object) -> RunConfig:
-        """Read run settings from their JSON form.
-
-        Raises:
-            DataError: A name or a value does not fit.
-        """
-        try:
-            return TypeAdapter(RunConfig).validate_python(value)
-        except ValidationError as error:
-            raise DataError(f"run settings cannot be read: {error}") from error
 
     @property
     def finished(self) -> bool:

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 
 from models.recommender import Recommender
-from training.config import RunConfig
+from training.config import RunConfig, parse_run_config
 from training.curves import draw_curves
 from training.data.dataset import Dataset
 from training.data.splits import Split, make_split
-from training.errors import DataError
 from training.evaluation import Metrics, evaluate
 from training.inputs import build_inputs, dense_modalities
 from training.registry import build_model, parse_params
@@ -32,17 +31,7 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
         InvalidParams: A parameter has an unknown name or a wrong value.
         DataError: The training settings cannot work; the message names the setting.
     """
-    training = config.training
-    for name in (
-        "batch_size",
-        "num_negatives",
-        "max_epochs",
-        "eval_every",
-        "patience",
-        "num_threads",
-    ):
-        if getattr(training, name) < 1:
-            raise DataError(f"training setting {name} must be at least 1")
+    config = parse_run_config(asdict(config))
     params = asdict(parse_params(config.model, config.params))
     split = config.split
     if split == "auto":
@@ -138,4 +127,8 @@ def vector_scorer(
 def _model(dataset: Dataset, split: Split, config: RunConfig, cache: Path | None) -> Recommender:
     inputs = build_inputs(dataset, split.train, config.modalities, cache=cache)
     params = parse_params(config.model, config.params)
-    return build_model(config.model, params, inputs, config.seed)
+    try:
+        return build_model(config.model, params, inputs, config.seed)
+    except ValueError as error:
+        # Models raise it for inputs they cannot work on, such as those without any modality.
+        raise DataError(f"{config.model} cannot learn from {dataset.name}: {error}") from error

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 from models.losses import bpr, l2
-from models.params import Params, xavier
+from models.params import Count, Params, Weight, xavier
 from models.recommender import Recommender
 
 
@@ -20,8 +20,8 @@ class BPRParams(Params):
         reg_weight: Weight of the squared norms of the batch's vectors.
     """
 
-    embedding_dim: int = 64
-    reg_weight: float = 0.1
+    embedding_dim: Count = 64
+    reg_weight: Weight = 0.1
 
 
 class BPR(Recommender):

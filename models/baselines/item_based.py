@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
-from models.params import Params
+from models.params import Count, Params, Positive
 from models.recommender import Recommender, Scorer
 from models.sparse import SparseMatrix
 
@@ -117,7 +117,7 @@ class ItemCFParams(Params):
     input_exponent: float = 0.3
     output_exponent: float = 0.05
     user_exponent: float = 0.5
-    rank: int = 512
+    rank: Count = 512
 
 
 class ItemCF(ItemBased):
@@ -151,8 +151,8 @@ class EASEParams(Params):
         rank: Width of the factors used for serving.
     """
 
-    reg_weight: float = 200.0
-    rank: int = 512
+    reg_weight: Positive = 200.0
+    rank: Count = 512
 
 
 class EASE(ItemBased):

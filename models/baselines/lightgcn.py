@@ -8,7 +8,7 @@ from torch import Tensor
 from models.encoders import Encoder
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 from models.losses import bpr, l2
-from models.params import Params
+from models.params import Count, Layers, Params, Part, Weight
 from models.recommender import Recommender
 
 
@@ -20,13 +20,13 @@ class LightGCNParams(Params):
         embedding_dim: Width of the vectors.
         num_layers: Propagation layers.
         reg_weight: Weight of the squared norms of the batch's ID embeddings.
-        edge_share: Share of the training edges used in each epoch, redrawn every epoch.
+        edge_share: Part of the training edges used in each epoch, redrawn every epoch.
     """
 
-    embedding_dim: int = 64
-    num_layers: int = 2
-    reg_weight: float = 1e-2
-    edge_share: float = 1.0
+    embedding_dim: Count = 64
+    num_layers: Layers = 2
+    reg_weight: Weight = 1e-2
+    edge_share: Part = 1.0
 
 
 class LightGCN(Recommender):

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_training_stops_when_validation_no_longer_rises(
     config = run_config(max_epochs=400, eval_every=1, patience=3, learning_rate=0.05)
     result = train(demo_dataset, config, tmp_path).result()
     assert result.num_epochs == result.best_epoch + 4
-    assert result["num_epochs"] < 400
+    assert result.num_epochs < 400
 
 
 def test_the_result_is_that_of_the_best_epoch(
@@ -173,3 +174,12 @@ def test_modalities_that_do_not_exist_are_refused(demo_dataset: Dataset, tmp_pat
         DataError, match="no feature vectors for audio; it has them for: image, text"
     ):
         train(demo_dataset, RunConfig(model="micro", modalities=("audio",)), tmp_path)
+
+
+def test_a_model_that_cannot_learn_from_the_data_says_why(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    blind = replace(run_config("micro"), modalities=())
+    with pytest.raises(DataError, match="micro cannot learn from demo: .*at least one modality"):
+        train_run(demo_dataset, blind, RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
