@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.rows import Row, command_line, commit, machine, write_rows
 from training.checkpoint import Checkpoint
-from training.config import TrainingConfig
+from training.config import TrainingConfig, read_run_config
 from training.data.dataset import read_dataset
 from training.data.splits import Pairs, make_split
 from training.evaluation import evaluate
@@ -21,6 +21,7 @@ from training.inputs import build_inputs
 from training.registry import build_model, parse_params
 from training.trainer import EpochReport, Trainer
 
+CONFIGS = Path(__file__).parent / "configs"
 EPOCHS = 7
 EVALUATIONS = 5
 
@@ -55,19 +56,20 @@ def main() -> None:
     inputs = build_inputs(dataset, split.train)
     rows = []
     for name in arguments.models:
-        model = build_model(name, parse_params(name, {}), inputs, 0)
+        settings = read_run_config(CONFIGS / f"{dataset.name}.toml", model=name, seed=0)
+        model = build_model(name, parse_params(name, settings.params), inputs, 0)
         storage = Discard()
         config = TrainingConfig(max_epochs=EPOCHS, eval_every=EPOCHS, num_threads=arguments.threads)
         empty = Pairs.of(split.train.user_rows[:0], split.train.item_rows[:0])
         Trainer(model, split.train, empty, config, 0, storage).fit()
         # The first epoch warms caches up.
         rows.append(_row(dataset.name, name, "epoch_seconds", storage.seconds[1:], arguments))
-    seconds = []
-    for _ in range(EVALUATIONS):
-        begin = time.perf_counter()
-        evaluate(model.scorer(), split.validation, split.train, dataset.num_users)
-        seconds.append(time.perf_counter() - begin)
-    rows.append(_row(dataset.name, "lightgcn", "evaluation_seconds", seconds, arguments))
+        seconds = []
+        for _ in range(EVALUATIONS):
+            begin = time.perf_counter()
+            evaluate(model.scorer(), split.validation, split.train, dataset.num_users)
+            seconds.append(time.perf_counter() - begin)
+        rows.append(_row(dataset.name, name, "evaluation_seconds", seconds, arguments))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows.append(_row(dataset.name, "all", "peak_memory_gib", [peak], arguments))
     write_rows("speed", rows)
