@@ -180,6 +180,6 @@ def test_a_model_that_cannot_learn_from_the_data_says_why(
     demo_dataset: Dataset, run_config: Make, tmp_path: Path
 ) -> None:
     blind = replace(run_config("micro"), modalities=())
-    with pytest.raises(DataError, match="micro cannot learn from demo: .*at least one modality"):
+    with pytest.raises(DataError, match=r"micro cannot learn from demo: .*at least one modality"):
         train_run(demo_dataset, blind, RunFolder(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
