@@ -15,7 +15,6 @@ from training.curves import draw_curves
 from training.data.dataset import Dataset
 from training.data.splits import Split, make_split
 from training.errors import DataError
-from training.errors import DataError
 from training.evaluation import Metrics, evaluate
 from training.inputs import build_inputs, dense_modalities
 from training.registry import build_model, parse_params
