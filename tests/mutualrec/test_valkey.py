@@ -32,11 +32,23 @@ def test_data_survives_a_stop_and_a_start(tmp_path):
         assert client.get("kept") == b"yes"
 
 
-def test_the_owner_stops_the_server_on_exit(tmp_path):
+def test_the_last_user_stops_the_server_on_exit(tmp_path):
     with private_valkey(tmp_path) as url:
         pass
     with connect(url) as client, pytest.raises(redis.ConnectionError):
         client.ping()
+
+
+def test_the_server_outlives_whoever_started_it_while_others_use_it(tmp_path):
+    first, second = private_valkey(tmp_path), private_valkey(tmp_path)
+    url = first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    with connect(url) as client:
+        assert client.ping()
+        second.__exit__(None, None, None)
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
 
 
 def test_a_second_user_attaches_and_leaves_the_server_running(tmp_path):
