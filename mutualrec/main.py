@@ -1,14 +1,19 @@
 """Entry point of the `mutualrec` command."""
 
 import logging
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
 from mutualrec import __version__
 from mutualrec.commands import demo, importing, serving, training
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Train multimodal recommenders, publish them, serve them.",
@@ -45,7 +50,6 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that carry a message for the user; anything else is a defect."""
     training_errors = import_module("training.errors")
     service_errors = import_module("service.errors")
-    redis_errors = import_module("redis.exceptions")
     valkey = import_module("mutualrec.valkey")
     return (
         training_errors.DataError,
@@ -57,13 +61,31 @@ def expected_errors() -> tuple[type[Exception], ...]:
         service_errors.ArtifactError,
         service_errors.ServiceError,
         service_errors.IndexUnavailable,
-        redis_errors.RedisError,
         valkey.PrivateValkeyError,
+        import_module("mutualrec.workspace").WorkspaceNameInvalid,
+        import_module("mutualrec.listening").CannotListen,
     )
 
 
 def run() -> None:
-    """Run the command line; an expected error is one line on standard error and exit code 1."""
+    """Run the command line; an expected error is one line on standard error and exit code 1.
+
+    Being told to stop (SIGTERM, SIGHUP) ends it as Ctrl-C does: in order, so that a private Valkey
+    server does not outlive it.
+    """
+    before = {sign: signal.signal(sign, _stop) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        _run()
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _run() -> None:
     console = Console(stderr=True, soft_wrap=True)
     try:
         app()
@@ -71,17 +93,28 @@ def run() -> None:
         extra = _extra_of(error.name or "")
         if extra is None:
             raise
-        console.print(
-            f'error: {error.name} is not installed; install it with pip install ".[{extra}]"',
-            style="red",
-            markup=False,
-        )
-        sys.exit(1)
+        _fail(console, f'{error.name} is not installed; install it with pip install ".[{extra}]"')
     except expected_errors() as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+        _fail(console, str(error))
+    except import_module("redis.exceptions").RedisError as error:
+        _fail(console, f"Redis: {error}; check that it runs and what MUTUALREC_REDIS_URL names")
+    except OSError as error:
+        # Only what the machine refused for a named file; any other one is a defect.
+        if error.filename is None:
+            raise
+        _fail(
+            console,
+            f"{error.filename}: {error.strerror}; name a folder that exists and can be written "
+            "(--home for the workspace), and check the space left on its disk",
+        )
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail(console: Console, message: str) -> NoReturn:
+    logger.debug("the command failed", exc_info=True)
+    console.print(f"error: {message}", style="red", markup=False, highlight=False)
+    sys.exit(1)
 
 
 def _extra_of(module: str) -> str | None:

@@ -108,8 +108,8 @@ def read_manifest(root: Path, catalog: str, version: str) -> ManifestModel:
 
 
 def _read_manifest(path: Path) -> ManifestModel:
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         content = json.loads(text)
     except ValueError as error:
         raise ArtifactCorrupt(f"{path} is not JSON: {error}; publish the version again") from error

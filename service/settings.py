@@ -18,6 +18,16 @@ from service.versions import check_catalog
 
 ENV_PREFIX = "MUTUALREC_"
 
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def _check_redis_url(url: str) -> str:
+    # The URL may hold a password, so the message must not hold the URL.
+    if not url.startswith(_REDIS_SCHEMES):
+        raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
 _Positive = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -49,11 +59,17 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Path("var")
-    redis_url: Annotated[str | None, Field(repr=False)] = None
+    redis_url: Annotated[
+        Annotated[str, AfterValidator(_check_redis_url)] | None, Field(repr=False)
+    ] = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     default_catalog: Annotated[str, AfterValidator(check_catalog)] = "default"

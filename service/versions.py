@@ -81,9 +81,14 @@ def current_version(root: Path, catalog: str) -> str | None:
     """
     pointer = root / check_catalog(catalog) / CURRENT
     try:
-        version = pointer.read_text(encoding="utf-8").strip()
+        version = pointer.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
+    if not _VERSION.fullmatch(version):
+        raise ArtifactNameInvalid(
+            f"{pointer} holds {version[:80]!r}, which is no version name; name one of"
+            f" {_newest(root, catalog)} with `mutualrec rollback <version>`, or publish again"
+        )
     require_version(root, catalog, version)
     return version
 
@@ -134,13 +139,16 @@ def require_version(root: Path, catalog: str, version: str) -> Path:
     """
     folder = version_folder(root, catalog, version)
     if not (folder / MANIFEST).is_file():
-        known = list_versions(root, catalog)
-        choices = ", ".join(known[-5:]) or "none"
         raise ArtifactNotFound(
             f"catalog {catalog!r} has no version {version!r} under {root}; the newest versions are:"
-            f" {choices}. Publish again, or set CURRENT to one of them with `mutualrec rollback`."
+            f" {_newest(root, catalog)}. Publish again, or set CURRENT to one of them with"
+            " `mutualrec rollback <version>`."
         )
     return folder
+
+
+def _newest(root: Path, catalog: str) -> str:
+    return ", ".join(list_versions(root, catalog)[-5:]) or "none"
 
 
 def sync_folder(folder: Path) -> None:

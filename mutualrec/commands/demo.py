@@ -37,8 +37,7 @@ def demo(
         prepare(home, console)
     if serve:
         with serving_settings(home, host=host, port=port) as settings:
-            console.print(invitation(settings), highlight=False)
-            run_server(settings)
+            run_server(settings, announce=invitation(settings))
 
 
 def prepare(home: Path, console: Console) -> None:

@@ -78,8 +78,8 @@ def csv(
 @app.command()
 def demo(
     target: Target,
-    users: Annotated[int, typer.Option(help="Number of users.", min=10)] = 2000,
-    items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 800,
+    users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 2000,
+    items: Annotated[int, typer.Option(help="Number of items.", min=50)] = 800,
     seed: Annotated[int, typer.Option(help="Seed of the generator.")] = 0,
 ) -> None:
     """Generate the synthetic demo data."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +44,7 @@ def serving_settings(
     try:
         settings = Settings.load(os.environ, **chosen)
     except ValueError as error:
-        raise typer.BadParameter(f"the service's settings: {error}") from error
+        raise typer.BadParameter(f"the service's settings: {_explain(error)}") from error
     if settings.redis_url is not None:
         yield settings
         return
@@ -52,43 +52,76 @@ def serving_settings(
         yield settings.model_copy(update={"redis_url": url})
 
 
-def run_server(settings: "Settings") -> None:
-    """Run the service until it is told to stop."""
+def _explain(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+
+
+def run_server(settings: "Settings", announce: str = "") -> None:
+    """Run the service until it is told to stop.
+
+    Args:
+        settings: The service's settings.
+        announce: Printed when the address is taken and the index is known to work.
+
+    Raises:
+        CannotListen: The address cannot be used.
+        IndexUnavailable: The wanted index cannot run here.
+    """
     import uvicorn
 
+    from mutualrec.listening import listen
     from service.app import create_app
+    from service.index import check_index
     from service.logs import configure_process_logging
 
-    app = create_app(settings)
-    configure_process_logging(settings.log_level)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-    )
+    check_index(settings.index)
+    with listen(settings.host, settings.port) as address:
+        app = create_app(settings)
+        configure_process_logging(settings.log_level)
+        if announce:
+            Console(soft_wrap=True).print(announce, highlight=False)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        with suppress(KeyboardInterrupt):  # uvicorn has shut down in order and raises it again
+            server.run(sockets=[address])
+    if not server.started:
+        raise typer.Exit(1)  # the log has said why
 
 
 @commands.command()
 def versions(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
     """List the published versions of a catalog, newest last."""
     from service.artifact import current_version, list_versions, read_manifest
+    from service.errors import ArtifactError, ArtifactNotFound
 
     root = workspace(home).artifacts
-    current = current_version(root, catalog)
+    current, known = current_version(root, catalog), list_versions(root, catalog)
+    if not known:
+        raise ArtifactNotFound(
+            f"catalog {catalog!r} was never published under {root}; "
+            "publish one with `mutualrec publish`"
+        )
     table = Table()
     table.add_column("version", no_wrap=True)
     for name in ("current", "ensemble", "members", "val recall@20", "test recall@20"):
         table.add_column(name)
-    for version in list_versions(root, catalog):
-        manifest = read_manifest(root, catalog, version)
+    for version in known:
+        marked = "yes" if version == current else ""
+        try:
+            manifest = read_manifest(root, catalog, version)
+        except ArtifactError:
+            table.add_row(version, marked, "damaged", "", "-", "-")
+            continue
         metrics = [
             manifest.metrics.get(split, {}).get("recall@20") for split in ("validation", "test")
         ]
         table.add_row(
             version,
-            "yes" if version == current else "",
+            marked,
             manifest.ensemble,
             ", ".join(member.model for member in manifest.members),
             *(f"{value:.4f}" if isinstance(value, float) else "-" for value in metrics),
@@ -106,12 +139,16 @@ def rollback(
 ) -> None:
     """Make an older version current again; running services swap to it."""
     from service.artifact import current_version, load_artifact, previous_version, set_current
+    from service.errors import ArtifactError
 
     root = workspace(home).artifacts
     target = version or previous_version(root, catalog)
     # A version that does not load must not become current.
     load_artifact(root, catalog, target)
-    before = current_version(root, catalog)
+    try:
+        before = current_version(root, catalog) or "none"
+    except ArtifactError:
+        before = "damaged"  # going to a named version is how that is repaired
     set_current(root, catalog, target)
     Console(soft_wrap=True).print(f"catalog {catalog}: {before} -> {target}")
 

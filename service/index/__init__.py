@@ -1,6 +1,6 @@
 """Nearest items by inner product: one interface, one exact implementation."""
 
-from service.index.build import IndexKind, build_index
+from service.index.build import IndexKind, build_index, check_index
 from service.index.interface import ItemIndex, search_excluding
 
-__all__ = ["IndexKind", "ItemIndex", "build_index", "search_excluding"]
+__all__ = ["IndexKind", "ItemIndex", "build_index", "check_index", "search_excluding"]

@@ -1,57 +1,15 @@
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from mutualrec.main import run
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Invoke = Callable[..., Result]
-
-
-@pytest.fixture
-def invoke(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Invoke]:
-    """Run the command line in this process, in a workspace of its own."""
-    monkeypatch.setenv("MUTUALREC_HOME", str(tmp_path / "var"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MUTUALREC_REDIS_URL", raising=False)
-
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["mutualrec", *map(str, arguments)])
-        code = 0
-        try:
-            run()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        shown = capsys.readouterr()
-        return Result(code, shown.out, shown.err)
-
-    yield call
-    logging.getLogger().handlers.clear()
-
-
-@pytest.fixture
-def demo(invoke: Invoke, tmp_path: Path) -> Path:
-    folder = tmp_path / "demo"
-    assert invoke("import", "demo", folder, "--users", 120, "--items", 60).code == 0
-    return folder
-
+Invoke = Callable[..., Any]
 
 QUICK = ("--set", "max_epochs=2", "--set", "eval_every=1", "--set", "num_threads=1")
 
 
-def train(invoke: Invoke, folder: Path, model: str = "bpr", *more: object) -> Result:
+def train(invoke: Invoke, folder: Path, model: str = "bpr", *more: object) -> Any:
     return invoke("train", folder, "--model", model, *QUICK, *more)
 
 

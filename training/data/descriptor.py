@@ -89,8 +89,10 @@ def read_descriptor(path: Path) -> Descriptor:
     except FileNotFoundError as error:
         raise SchemaError(
             f"{path} does not exist, so {path.parent} is not a dataset folder; create one with "
-            f"`mutualrec import mmrec|movielens|csv|sec13f|demo ... {path.parent}`"
+            f"`mutualrec import mmrec|movielens|csv|demo ... {path.parent}`"
         ) from error
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path} is not UTF-8 text: {error}; write it again") from error
     try:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:

@@ -105,6 +105,8 @@ def read_inter(path: Path) -> pl.DataFrame:
                 f"{path}: line {bad[0] + 2}: {name} is {table[name][int(bad[0])]!r}; "
                 "write a number >= 0"
             )
+    if typed.is_empty():
+        raise SchemaError(f"{path} names no interaction; add a line per interaction")
     return typed
 
 
