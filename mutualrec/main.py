@@ -54,6 +54,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     return (
         training_errors.DataError,
         training_errors.TrainingDiverged,
+        training_errors.RetrainingBusy,
         training_errors.QualityGateFailed,
         training_errors.NotServable,
         training_errors.UnknownModel,

@@ -5,6 +5,7 @@
   x FeatureMismatch: features and items do not fit together (rows, shape, NaN, dtype)
   x SplitLeakage: something tried to look at held-out pairs a second time
 * TrainingDiverged (RuntimeError): a loss term or a parameter stopped being finite
+* RetrainingBusy (RuntimeError): another process is retraining the catalog
 * QualityGateFailed (RuntimeError): a candidate is worse than the version that is live
 * NotServable (RuntimeError): a trained model cannot be written as an artifact
 * UnknownModel (LookupError): no model has this name; lists the ones that exist
@@ -50,6 +51,10 @@ class TrainingDiverged(RuntimeError):
             f"training diverged in epoch {epoch}, batch {batch}: {values}; "
             "lower the learning rate, raise the temperature or check the features"
         )
+
+
+class RetrainingBusy(RuntimeError):
+    """Another process is retraining the catalog; the message says which."""
 
 
 class QualityGateFailed(RuntimeError):

@@ -1,15 +1,18 @@
 """One retraining: drain the events, merge them, train the same members again, publish."""
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import pyarrow as pa
 from redis import Redis
 
 from service.artifact import ManifestModel, current_version, read_manifest
@@ -18,8 +21,8 @@ from training.config import RunConfig, parse_run_config
 from training.data.dataset import Dataset, read_dataset
 from training.data.merge import merge_events
 from training.ensemble import Method
-from training.ensemble_folder import build_ensemble
-from training.errors import DataError
+from training.ensemble_folder import ChosenEnsemble, build_ensemble
+from training.errors import DataError, RetrainingBusy
 from training.event_log import drain, read_events
 from training.publish import publish
 from training.run_folder import RunFolder
@@ -92,9 +95,9 @@ def retrain(
 ) -> Outcome:
     """Publish a version that has learned from every event received so far.
 
-    Every step can be repeated: draining acknowledges only what is on disk, the merged data and
-    the runs lie in a folder named after what they learn from, so a killed retraining continues
-    where it stopped, and publishing happens last.
+    One process at a time per workspace. Every step can be repeated: draining acknowledges only
+    what is on disk, the merged data and the runs lie in a folder named after what they learn
+    from, so a killed retraining continues where it stopped, and publishing happens last.
 
     Args:
         catalog: Catalog to retrain.
@@ -107,6 +110,7 @@ def retrain(
 
     Raises:
         ArtifactNotFound: Nothing was published in the catalog yet.
+        RetrainingBusy: Another process is retraining the catalog.
         DataError: The recipe or the data of the current version cannot be used.
         TrainingDiverged: A member's loss is not finite; the current version stays.
     """
@@ -115,32 +119,62 @@ def retrain(
         raise ArtifactNotFound(
             f"catalog {catalog} has no version to retrain; publish one with `mutualrec publish`"
         )
-    manifest = read_manifest(artifacts, catalog, version)
-    recipe = Recipe.of(manifest)
-    watermark = drain(client, catalog, events / catalog).watermark
-    if dict(watermark) == dict(manifest.watermark):
-        return Outcome(None, 0)
-    log = read_events(events / catalog)
-    folder = workspace / _key(manifest.recipe, watermark)
+    with _alone(workspace, catalog):
+        manifest = read_manifest(artifacts, catalog, version)
+        recipe = Recipe.of(manifest)
+        watermark = drain(client, catalog, events / catalog).watermark
+        if dict(watermark) == dict(manifest.watermark):
+            return Outcome(None, 0)
+        log = read_events(events / catalog)
+        folder = workspace / _key(manifest.recipe, watermark)
+        dataset, chosen = _learn(recipe, log, folder, cache, progress)
+        new_version = publish(
+            dataset,
+            chosen,
+            artifacts,
+            catalog,
+            dataset_folder=recipe.dataset_folder,
+            watermark=watermark,
+        )
+        _remove_others(workspace, folder)
+    return Outcome(new_version, log.num_rows)
+
+
+@contextmanager
+def _alone(workspace: Path, catalog: str) -> Iterator[None]:
+    """Hold the lock of a catalog's retraining; the kernel drops it when its holder dies."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    path = workspace / "retrain.lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = path.read_text().strip() or "of unknown number"
+            raise RetrainingBusy(
+                f"catalog {catalog} is being retrained by process {holder} ({path}); "
+                "wait until it has finished, or stop it"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _learn(
+    recipe: Recipe, log: pa.Table, folder: Path, cache: Path, progress: Progress
+) -> tuple[Dataset, ChosenEnsemble]:
     data = folder / "dataset"
     if not (data / "dataset.toml").exists():
-        merge_events(recipe.dataset_folder, log, data)
+        merged = merge_events(recipe.dataset_folder, log, data)
+        if merged.rejected:
+            reasons = merged.rejects["reason"].value_counts(sort=True).rows()
+            logger.warning("%d logged events cannot be learned from: %s", merged.rejected, reasons)
     dataset = read_dataset(data)
     runs = [
         _train(dataset, member, folder / f"{number}-{member.model}", cache, progress)
         for number, member in enumerate(recipe.members)
     ]
-    chosen = build_ensemble(dataset, runs, folder / "ensemble", method=recipe.method)
-    new_version = publish(
-        dataset,
-        chosen,
-        artifacts,
-        catalog,
-        dataset_folder=recipe.dataset_folder,
-        watermark=watermark,
-    )
-    _remove_others(workspace, folder)
-    return Outcome(new_version, log.num_rows)
+    return dataset, build_ensemble(dataset, runs, folder / "ensemble", method=recipe.method)
 
 
 def _train(

@@ -1,0 +1,173 @@
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import redis
+
+from service.artifact import Artifact, current_version, load_artifact
+from service.events import PARTITIONS, Interaction, encode_event, keys_of, partition_of
+from training.config import RunConfig
+from training.data.dataset import Dataset
+from training.ensemble_folder import build_ensemble
+from training.errors import RetrainingBusy
+from training.event_log import read_events, watermark_of
+from training.publish import publish
+from training.retrain import Outcome, retrain
+from training.run_folder import RunFolder
+from training.runs import train_run
+from training.trainer import EpochReport
+
+NOW_MS = 1_793_000_000_000
+
+
+@contextmanager
+def silent(_name: str, _epochs: int, _metric: str) -> Iterator[Callable[[EpochReport], None]]:
+    yield lambda _: None
+
+
+@dataclass
+class Shop:
+    """A catalog published from the demo data, and the Redis its events come through."""
+
+    client: redis.Redis
+    home: Path
+
+    def post(self, *events: dict[str, object]) -> None:
+        for event in events:
+            values = {"type": "view"} | event
+            taken = Interaction.model_validate(values, context={"now_ms": NOW_MS})
+            stream = keys_of("default", partition_of(taken.user_id)).events
+            self.client.xadd(stream, encode_event(taken))
+
+    def retrain(self, progress=silent) -> Outcome:
+        return retrain(
+            "default",
+            self.client,
+            artifacts=self.home / "artifacts",
+            events=self.home / "events",
+            workspace=self.home / "retraining",
+            cache=self.home / "cache",
+            progress=progress,
+        )
+
+    @property
+    def current(self) -> str:
+        version = current_version(self.home / "artifacts", "default")
+        assert version is not None
+        return version
+
+    @property
+    def artifact(self) -> Artifact:
+        return load_artifact(self.home / "artifacts", "default", self.current)
+
+    def seen(self, user_id: str) -> set[str]:
+        artifact = self.artifact
+        rows = artifact.seen(artifact.user_ids.index(user_id))
+        return {artifact.item_ids[row] for row in rows}
+
+
+@pytest.fixture
+def shop(
+    redis_url: str,
+    demo_dataset: Dataset,
+    demo_folder: Path,
+    run_config: Callable[..., RunConfig],
+    tmp_path: Path,
+) -> Iterator[Shop]:
+    runs = []
+    for model in ("bpr", "itemcf"):
+        runs.append(RunFolder(tmp_path / model))
+        train_run(demo_dataset, run_config(model, max_epochs=2, eval_every=1), runs[-1])
+    chosen = build_ensemble(demo_dataset, runs, tmp_path / "ensemble", weights=[0.2, 1.0])
+    publish(demo_dataset, chosen, tmp_path / "artifacts", "default", dataset_folder=demo_folder)
+    with redis.Redis.from_url(redis_url) as client:
+        yield Shop(client, tmp_path)
+
+
+def test_without_events_nothing_is_published(shop):
+    before = shop.current
+    assert shop.retrain() == Outcome(None, 0)
+    assert shop.current == before
+
+
+def test_a_new_version_knows_the_new_user_and_the_new_item(shop):
+    shop.post(
+        {"user_id": "newcomer", "item_id": "item-001"},
+        {"user_id": "newcomer", "item_id": "never seen before"},
+    )
+    outcome = shop.retrain()
+    assert outcome == Outcome(shop.current, 2)
+    assert shop.seen("newcomer") == {"item-001", "never seen before"}
+
+
+def test_a_second_retraining_finds_nothing_new_until_an_event_comes(shop):
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    first = shop.retrain().version
+    assert shop.retrain().version is None
+    shop.post({"user_id": "newcomer", "item_id": "item-002"})
+    second = shop.retrain().version
+    assert (first is None, second is None) == (False, False)
+    assert shop.seen("newcomer") == {"item-001", "item-002"}
+
+
+def test_the_watermark_of_a_version_is_the_end_of_the_log_it_learned_from(shop):
+    shop.post({"user_id": "a", "item_id": "item-001"}, {"user_id": "b", "item_id": "item-001"})
+    shop.retrain()
+    watermark = shop.artifact.manifest.watermark
+    assert watermark == watermark_of(shop.home / "events" / "default")
+    assert read_events(shop.home / "events" / "default", watermark).num_rows == 2
+
+
+def test_events_are_in_the_log_and_out_of_redis_afterwards(shop):
+    shop.post({"user_id": "a", "item_id": "item-001"})
+    shop.retrain()
+    streams = [keys_of("default", partition).events for partition in range(PARTITIONS)]
+    assert sum(shop.client.xlen(stream) for stream in streams) == 0
+    log: pa.Table = read_events(shop.home / "events" / "default")
+    assert log.column("user_id").to_pylist() == ["a"]
+
+
+def test_a_retraining_that_died_while_training_goes_on_from_the_log(shop):
+    @contextmanager
+    def dying(name, _epochs, _metric):
+        if name.endswith("itemcf"):
+            raise KeyboardInterrupt
+        yield lambda _: None
+
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    before = shop.current
+    with pytest.raises(KeyboardInterrupt):
+        shop.retrain(progress=dying)
+    assert shop.current == before
+    assert shop.retrain().version == shop.current != before
+    assert shop.seen("newcomer") == {"item-001"}
+
+
+def test_two_retrainings_at_once_are_refused_with_the_process_that_is_at_it(shop):
+    refused = []
+
+    @contextmanager
+    def meanwhile(_name, _epochs, _metric):
+        with pytest.raises(RetrainingBusy) as failure:
+            shop.retrain()
+        refused.append(str(failure.value))
+        yield lambda _: None
+
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    assert shop.retrain(progress=meanwhile).version == shop.current
+    assert len(refused) == 2
+    assert f"process {os.getpid()} " in refused[0]
+
+
+def test_events_of_a_type_the_data_does_not_know_are_left_out_and_counted(shop, caplog):
+    shop.post(
+        {"user_id": "newcomer", "item_id": "item-001"},
+        {"user_id": "newcomer", "item_id": "item-002", "type": "hide"},
+    )
+    shop.retrain()
+    assert shop.seen("newcomer") == {"item-001"}
+    assert "1 logged events cannot be learned from: [('event type is unknown', 1)]" in caplog.text
