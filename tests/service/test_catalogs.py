@@ -67,6 +67,28 @@ def test_a_corrupt_version_is_logged_once_and_the_old_one_keeps_serving(
     assert second in caplog.text
 
 
+@pytest.mark.parametrize("name", ["embeddings.safetensors", "seen.safetensors"])
+def test_a_version_with_one_changed_byte_is_never_swapped_in(catalogs, deploy, tmp_path, name):
+    first = deploy()
+    catalogs.refresh()
+    damaged = tmp_path / "artifacts/default" / deploy() / name
+    content = damaged.read_bytes()
+    # The last byte belongs to a tensor: size, header, shapes stay right, only the checksum knows.
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    catalogs.refresh()
+    assert catalogs.snapshot(None)[1].version == first
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "{version}/manifest.json"])
+def test_bytes_that_are_no_text_are_refused_as_any_damage(catalogs, deploy, tmp_path, name):
+    first = deploy()
+    catalogs.refresh()
+    version = deploy()
+    (tmp_path / "artifacts/default" / name.format(version=version)).write_bytes(b"\xff\xfe")
+    catalogs.refresh()
+    assert catalogs.snapshot(None)[1].version == first
+
+
 def test_a_good_version_after_a_corrupt_one_is_taken(catalogs, deploy, tmp_path):
     (tmp_path / "artifacts/default" / deploy() / "ids.parquet").write_bytes(b"broken")
     catalogs.refresh()
