@@ -70,6 +70,9 @@ def test_every_answer_is_a_documented_one(
     @given(contract[path][method].as_strategy(generation_mode=mode))
     @settings(max_examples=30, deadline=None, derandomize=True, database=None)
     def every_answer(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=CHECKS.get_by_names(DOCUMENTED))
+        # A batch with one good event is taken for that event: 202 with the others rejected.
+        partial = {"negative_data_rejection"} if path == "/interactions" else set()
+        checks = [name for name in DOCUMENTED if name not in partial]
+        case.call_and_validate(checks=CHECKS.get_by_names(checks))
 
     every_answer()
