@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
 from models.inputs import Embeddings, Inputs
-from models.params import xavier
+from models.params import item_table, user_table, xavier
 from models.sparse import (
     SparseMatrix,
     random_walk_adjacency,
@@ -62,8 +62,8 @@ class Encoder(nn.Module):
         self.adjacency = adjacency
         self.edge_share = edge_share
         self.sizes = (inputs.num_users, inputs.num_items)
-        self.users = nn.Parameter(xavier((inputs.num_users, embedding_dim), generator))
-        self.items = nn.Parameter(xavier((inputs.num_items, embedding_dim), generator))
+        self.users = user_table(inputs, embedding_dim, generator)
+        self.items = item_table(inputs, embedding_dim, generator)
         if backbone == "ngcf":
             square = (embedding_dim, embedding_dim)
             self.sums, self.products = (

@@ -1,7 +1,7 @@
 """What a model receives: sizes, the training graph, item features; and what it gives back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -11,6 +11,11 @@ Modality = str
 Keep = frozenset[Modality] | None
 ALL: Final[Keep] = None
 """Keep every modality; any other value names the modalities that are not ablated."""
+
+
+def kept(modality: Modality, keep: Keep) -> bool:
+    """Tell whether a modality is not ablated."""
+    return keep is None or modality in keep
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class Categories:
+    """A categorical modality: one value per item, a sparse one-hot.
+
+    `codes` [num_items] int64, 0 to num_categories - 1. A missing value is a category of its own.
+    """
+
+    codes: Tensor
+    num_categories: int
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Everything a recommender may learn from.
 
@@ -36,6 +52,7 @@ class Inputs:
         features: Per modality the dense item features, float32 [num_items, width], without NaN
             (a missing row holds the mean of the others).
         neighbours: Per modality the item-item nearest neighbours.
+        categories: Per categorical modality the value of every item.
 
     Raises:
         ValueError: A shape, a dtype or a row number does not fit; the message has both sides.
@@ -46,6 +63,7 @@ class Inputs:
     edge_index: Tensor
     features: Mapping[Modality, Tensor] = field(default_factory=dict)
     neighbours: Mapping[Modality, Neighbours] = field(default_factory=dict)
+    categories: Mapping[Modality, Categories] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         edges = self.edge_index
@@ -68,11 +86,39 @@ class Inputs:
                     f'neighbours["{modality}"] has indices {list(knn.indices.shape)} and '
                     f"similarities {list(knn.similarities.shape)}, expected [{self.num_items}, k]"
                 )
+        for modality, column in self.categories.items():
+            if modality in self.features:
+                raise ValueError(f'"{modality}" is given both as features and as categories')
+            inside = (column.codes >= 0) & (column.codes < column.num_categories)
+            if column.codes.shape != (self.num_items,) or not bool(inside.all()):
+                raise ValueError(
+                    f'categories["{modality}"] must be {self.num_items} codes from 0 to '
+                    f"{column.num_categories - 1}, got {list(column.codes.shape)}"
+                )
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """The modalities with neighbours or features, sorted by name."""
-        return tuple(sorted({*self.features, *self.neighbours}))
+        """The modalities with neighbours, features or categories, sorted by name."""
+        return tuple(sorted({*self.features, *self.neighbours, *self.categories}))
+
+    def only(self, keep: Collection[Modality]) -> "Inputs":
+        """Return the inputs with no modality but those kept.
+
+        Raises:
+            ValueError: A modality to keep is not there; the message lists those that are.
+        """
+        unknown = sorted(set(keep) - set(self.modalities))
+        if unknown:
+            raise ValueError(
+                f"no modality called {', '.join(unknown)}; there are: "
+                f"{', '.join(self.modalities) or 'none'}"
+            )
+        return replace(
+            self,
+            features={m: x for m, x in self.features.items() if m in keep},
+            neighbours={m: x for m, x in self.neighbours.items() if m in keep},
+            categories={m: x for m, x in self.categories.items() if m in keep},
+        )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Item-item graphs of one modality: from the published neighbours, and learned ones."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.inputs import Neighbours
+from models.inputs import Categories, Inputs, Modality, Neighbours
 from models.params import xavier
 from models.sparse import SparseMatrix
 
@@ -23,6 +25,63 @@ def knn(features: Tensor, k: int, *, block_rows: int = 2048) -> Neighbours:
         for start in range(0, len(unit), block_rows)
     ]
     return Neighbours(torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]))
+
+
+def category_knn(
+    categories: Mapping[Modality, Categories], modality: Modality, k: int, *, block_rows: int = 2048
+) -> Neighbours:
+    """Find k items of the same category, first those that share most of the other columns.
+
+    The similarity is the share of all columns in which two items agree, 0 outside the category.
+    Among equals a fixed random order decides, so that no item becomes everybody's neighbour.
+
+    Args:
+        categories: The columns to compare.
+        modality: The one in which neighbours must agree.
+        k: Neighbours per item, itself included; at most num_items are returned.
+        block_rows: Rows compared at a time; memory is block_rows * num_items floats.
+    """
+    own = categories[modality].codes
+    generator = torch.Generator(own.device).manual_seed(0)
+    indices, similarities = [], []
+    for start in range(0, len(own), block_rows):
+        rows = torch.arange(start, min(start + block_rows, len(own)), device=own.device)
+        agree = torch.stack(
+            [column.codes[rows, None] == column.codes for column in categories.values()]
+        )
+        share = agree.float().mean(0) * (own[rows, None] == own)  # [block, num_items]
+        rank = share + 1e-3 * torch.rand(share.shape, generator=generator, device=own.device)
+        rank[torch.arange(len(rows)), rows] = 2.0
+        chosen = torch.topk(rank, min(k, len(own)), dim=-1).indices
+        indices.append(chosen)
+        similarities.append(share.gather(1, chosen))
+    return Neighbours(torch.cat(indices), torch.cat(similarities))
+
+
+def neighbours_of(inputs: Inputs, modality: Modality, k: int) -> Neighbours:
+    """Return the k nearest items of a modality, computed from features when not given.
+
+    Raises:
+        ValueError: Fewer neighbours are given, and there are no features to compute them from.
+    """
+    given = inputs.neighbours.get(modality)
+    if given is not None and given.indices.shape[1] >= min(k, inputs.num_items):
+        return Neighbours(given.indices[:, :k], given.similarities[:, :k])
+    if modality in inputs.categories:
+        return category_knn(inputs.categories, modality, k)
+    if modality not in inputs.features:
+        raise ValueError(f'"{modality}" has fewer than k = {k} neighbours')
+    return knn(inputs.features[modality], k)
+
+
+def item_graph(inputs: Inputs, modality: Modality, k: int) -> SparseMatrix:
+    """Build the frozen graph of a modality's k nearest items, weights as in `edge_weights`.
+
+    Raises:
+        ValueError: As for `neighbours_of`.
+    """
+    nearest = neighbours_of(inputs, modality, k)
+    return as_matrix(nearest, edge_weights(nearest))
 
 
 def edge_weights(neighbours: Neighbours) -> Tensor:
@@ -55,9 +114,8 @@ class LearnedGraph(nn.Module):
     computed, with gradient, in every step.
 
     Args:
-        initial: Neighbours by the raw features.
+        initial: The k neighbours by the raw features.
         features: Raw features, float32 [num_items, width]; None (or skip = 1) freezes the graph.
-        k: Neighbours per item.
         skip: Share of the initial graph, lambda of Eq. 5.
         embedding_dim: Width of the transformed features.
         generator: Source of the initial transformation.
@@ -70,7 +128,6 @@ class LearnedGraph(nn.Module):
         self,
         initial: Neighbours,
         features: Tensor | None,
-        k: int,
         skip: float,
         embedding_dim: int,
         generator: torch.Generator,
@@ -78,10 +135,8 @@ class LearnedGraph(nn.Module):
         super().__init__()
         if not 0.0 <= skip <= 1.0:
             raise ValueError(f"skip must be between 0 and 1, got {skip}")
-        initial = Neighbours(initial.indices[:, :k], initial.similarities[:, :k])
         self.initial = as_matrix(initial, edge_weights(initial))
         self.skip = skip
-        self.k = k
         if features is not None and skip < 1.0:
             self.register_buffer("features", features, persistent=False)
             self.weight = nn.Parameter(xavier((embedding_dim, features.shape[1]), generator))

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from models.inputs import Batch, Embeddings
 
@@ -12,13 +12,18 @@ def bpr(vectors: Embeddings, batch: Batch) -> Tensor:
 
     The mean runs over all pairs of a positive with one of its negatives.
     """
+    return -logsigmoid(margins(vectors, batch)).mean()
+
+
+def margins(vectors: Embeddings, batch: Batch) -> Tensor:
+    """Differences s_ui - s_uj of positive and negative scores, [batch, negatives]."""
     users = vectors.users[batch.users]
     positive = (users * vectors.items[batch.positive_items]).sum(-1, keepdim=True)
     if batch.negative_items.shape[1] == 1:
         negative = (users * vectors.items[batch.negative_items[:, 0]]).sum(-1, keepdim=True)
     else:
         negative = torch.einsum("bd,bnd->bn", users, vectors.items[batch.negative_items])
-    return -logsigmoid(positive - negative).mean()
+    return positive - negative
 
 
 def l2(tables: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
@@ -30,3 +35,16 @@ def l2(tables: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
         items[batch.negative_items.flatten()],
     )
     return torch.stack([part.square().sum() for part in rows]).sum() / (2 * len(batch.users))
+
+
+def info_nce(anchors: Tensor, candidates: Tensor, positives: Tensor, temperature: float) -> Tensor:
+    """Contrast each anchor with all candidates, mean -ln softmax of the cosines (InfoNCE).
+
+    Args:
+        anchors: Vectors, float32 [batch, width].
+        candidates: Vectors, float32 [n, width]; all but the positive one are negatives.
+        positives: Row of each anchor's positive candidate, int64 [batch].
+        temperature: Divides the cosines.
+    """
+    logits = normalize(anchors, dim=-1) @ normalize(candidates, dim=-1).T / temperature
+    return cross_entropy(logits, positives)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from models.encoders import Adjacency, Backbone, Encoder
-from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
-from models.item_graph import LearnedGraph, knn
+from models.features import projections, slot
+from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, kept
+from models.item_graph import LearnedGraph, neighbours_of
 from models.losses import bpr, l2
 from models.params import Count, Layers, Params, Part, Positive, Share, Weight, xavier
 from models.recommender import Recommender
@@ -107,11 +108,11 @@ class MICRO(Recommender):
         )
         self.projections = nn.ModuleDict()
         if not params.item_graph or params.item_input == "features":
-            self._add_projections(inputs, generator)
+            self.projections = projections(inputs, dim, generator)
         self.graphs = nn.ModuleDict()
         if params.item_graph:
             for modality in self.modalities:
-                self.graphs[modality] = self._graph(modality, inputs, generator)
+                self.graphs[slot(modality)] = self._graph(modality, inputs, generator)
         if params.fusion:
             self.attention = nn.Linear(dim, dim)
             self.attention.weight.data = xavier((dim, dim), generator)
@@ -124,28 +125,11 @@ class MICRO(Recommender):
         if params.user_preference:
             self.interactions = mean_aggregation(inputs.edge_index, self.num_users, self.num_items)
 
-    def _add_projections(self, inputs: Inputs, generator: torch.Generator) -> None:
-        for modality in self.modalities:
-            if modality not in inputs.features:
-                raise ValueError(f'the features of "{modality}" are needed and missing')
-            features = inputs.features[modality]
-            self.register_buffer(f"features_{modality}", features, persistent=False)
-            linear = nn.Linear(features.shape[1], self.params.embedding_dim)
-            linear.weight.data = xavier((linear.out_features, linear.in_features), generator)
-            nn.init.zeros_(linear.bias)
-            self.projections[modality] = linear
-
     def _graph(self, modality: str, inputs: Inputs, generator: torch.Generator) -> LearnedGraph:
         params = self.params
+        nearest = neighbours_of(inputs, modality, params.k)
         features = inputs.features.get(modality)
-        initial = inputs.neighbours.get(modality)
-        if initial is None or initial.indices.shape[1] < min(params.k, self.num_items):
-            if features is None:
-                raise ValueError(f'"{modality}" has fewer than k = {params.k} neighbours')
-            initial = knn(features, params.k)
-        return LearnedGraph(
-            initial, features, params.k, params.skip, params.embedding_dim, generator
-        )
+        return LearnedGraph(nearest, features, params.skip, params.embedding_dim, generator)
 
     def refresh(self, epoch: int, generator: torch.Generator) -> None:
         """Draw the epoch's interactions; rebuild the learned graphs when it is their turn."""
@@ -195,17 +179,13 @@ class MICRO(Recommender):
         return Embeddings(users, items), rows
 
     def _item_vectors(self, modality: str, keep: Keep) -> Tensor:
-        kept = keep is None or modality in keep
+        name = slot(modality)
         hidden: Tensor = self.encoder.items
-        if modality in self.projections:
-            features = getattr(self, f"features_{modality}")
-            project = self.projections[modality]
-            hidden = project(
-                features if kept else features.mean(0, keepdim=True).expand_as(features)
-            )
-        if kept and modality in self.graphs:
+        if name in self.projections:
+            hidden = self.projections[name](keep)
+        if kept(modality, keep) and name in self.graphs:
             for _ in range(self.params.num_item_layers):
-                hidden = self.graphs[modality](hidden)
+                hidden = self.graphs[name](hidden)
         return hidden
 
     def _fuse(self, keep: Keep) -> _Fused:

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
+from torch import Tensor, nn
+
+from models.inputs import Inputs
 
 # Ranges of parameters: checked where settings are read, not by the models themselves.
 Count = Annotated[int, Ge(1)]
@@ -31,3 +33,19 @@ def xavier(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Xavier-uniform values (Glorot and Bengio 2010) of shape [fan_out, fan_in]."""
     bound = math.sqrt(6.0 / (shape[0] + shape[1]))
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def item_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> nn.Parameter:
+    """Create ID embeddings of the items, [num_items, embedding_dim], Xavier-uniform.
+
+    Items without a training pair start at zero: no negative is ever drawn from them either, so
+    random values would stay and drown what a model knows of their content.
+    """
+    values = xavier((inputs.num_items, embedding_dim), generator)
+    values[torch.bincount(inputs.edge_index[1], minlength=inputs.num_items) == 0] = 0.0
+    return nn.Parameter(values)
+
+
+def user_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> nn.Parameter:
+    """Create ID embeddings of the users, [num_users, embedding_dim], Xavier-uniform."""
+    return nn.Parameter(xavier((inputs.num_users, embedding_dim), generator))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from models.features import slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 
 Scorer = Callable[[Tensor], Tensor]
@@ -45,8 +46,16 @@ class Recommender(nn.Module, ABC):
         return [self.embed(keep)]
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Partition the parameters by modality; all are `shared` by default."""
-        return {"shared": list(self.parameters())}
+        """Partition the parameters by modality; what belongs to none is `shared`.
+
+        A parameter belongs to the modality whose `slot` is part of its name.
+        """
+        owners = {slot(modality): modality for modality in self.modalities}
+        groups: dict[str, list[nn.Parameter]] = {"shared": []}
+        for name, parameter in self.named_parameters():
+            owner = next((owners[part] for part in name.split(".") if part in owners), "shared")
+            groups.setdefault(owner, []).append(parameter)
+        return groups
 
     @torch.no_grad()
     def scorer(self) -> Scorer:

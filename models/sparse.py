@@ -60,16 +60,17 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, dense: Tensor, matrix: SparseMatrix) -> Tensor:
         ctx.matrix = matrix  # type: ignore[attr-defined]  # the context is a free-form record
-        return _bag_sum(dense, matrix.columns, matrix.offsets, matrix.weights)
+        return bag_sum(dense, matrix.columns, matrix.offsets, matrix.weights)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
         matrix: SparseMatrix = ctx.matrix  # type: ignore[attr-defined]
-        return _bag_sum(grad, matrix.columns_t, matrix.offsets_t, matrix.weights_t), None
+        return bag_sum(grad, matrix.columns_t, matrix.offsets_t, matrix.weights_t), None
 
 
-def _bag_sum(dense: Tensor, columns: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+def bag_sum(dense: Tensor, columns: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    """Sum weighted rows of `dense` per bag, [bags, width]: the product with a sparse matrix."""
     return nn.functional.embedding_bag(
         columns,
         dense.contiguous(),
@@ -86,6 +87,14 @@ def _to_bags(
     order = torch.argsort(rows, stable=True)
     offsets = index2ptr(rows[order], num_rows)
     return columns[order].int(), offsets.int(), weights[order]
+
+
+def powers(matrix: SparseMatrix, dense: Tensor, count: int) -> list[Tensor]:
+    """Return [x, A x, A^2 x, ...], count + 1 tensors: the layers of a linear propagation."""
+    layers = [dense]
+    for _ in range(count):
+        layers.append(matrix(layers[-1]))
+    return layers
 
 
 def symmetric_adjacency(edge_index: Tensor, num_users: int, num_items: int) -> SparseMatrix:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from models.inputs import Inputs, Neighbours
-from models.item_graph import knn
+from models.inputs import Categories, Inputs, Neighbours
+from models.item_graph import category_knn, knn
 from training.data.dataset import Dataset
 from training.data.splits import Pairs
 from training.errors import DataError
@@ -23,9 +23,9 @@ NEIGHBOURS_PER_ITEM = 20
 _CACHE_VERSION = "1"
 
 
-def dense_modalities(dataset: Dataset) -> tuple[str, ...]:
-    """Return the modalities that have feature vectors, sorted by name."""
-    return tuple(sorted(dataset.features))
+def default_modalities(dataset: Dataset) -> tuple[str, ...]:
+    """Return the modalities that have vectors, or the categorical ones if none has; sorted."""
+    return tuple(sorted(dataset.features or dataset.codes))
 
 
 def build_inputs(
@@ -39,28 +39,36 @@ def build_inputs(
 
     A missing feature row is filled with the mean of the others and has no neighbours. Published
     neighbours are used where the dataset has them; others are computed once and kept in `cache`
-    under a hash of the features, k and the code's version.
+    under a hash of the features, k and the code's version. A missing value of a categorical
+    modality is a category of its own; neighbours share the item's category, those first that
+    share more of the other chosen ones.
 
     Args:
         dataset: The dataset.
         train: Training pairs.
-        modalities: Modalities to use; None is all that have vectors.
+        modalities: Modalities to use; None is `default_modalities`.
         cache: Folder for computed neighbours; None computes them anew.
 
     Raises:
-        DataError: A modality does not exist or has no vectors; the message lists those that do.
+        DataError: A modality does not exist, or has neither vectors nor categories; the message
+            lists those that do.
     """
-    known = dense_modalities(dataset)
-    chosen = known if modalities is None else modalities
-    unknown = sorted(set(chosen) - set(known))
+    known = {*dataset.features, *dataset.codes}
+    chosen = default_modalities(dataset) if modalities is None else modalities
+    unknown = sorted(set(chosen) - known)
     if unknown:
         raise DataError(
             f"dataset {dataset.name} has no feature vectors for {', '.join(unknown)}; "
-            f"it has them for: {', '.join(known) or 'none'}"
+            f"it has them for: {', '.join(sorted(known)) or 'none'}"
         )
     edges = torch.from_numpy(np.stack([train.user_rows, train.item_rows]).astype(np.int64))
     features, neighbours = {}, {}
+    categories = {m: _categories(dataset, m) for m in chosen if m in dataset.codes}
+    for modality in categories:
+        neighbours[modality] = category_knn(categories, modality, NEIGHBOURS_PER_ITEM)
     for modality in chosen:
+        if modality in categories:
+            continue
         raw = dataset.features[modality]
         features[modality] = torch.from_numpy(_filled(raw))
         published = dataset.neighbours.get(modality)
@@ -70,7 +78,14 @@ def build_inputs(
             )
         else:
             neighbours[modality] = _cached_knn(raw, cache)
-    return Inputs(dataset.num_users, dataset.num_items, edges, features, neighbours)
+    return Inputs(dataset.num_users, dataset.num_items, edges, features, neighbours, categories)
+
+
+def _categories(dataset: Dataset, modality: str) -> Categories:
+    codes, count = dataset.codes[modality], len(dataset.categories[modality])
+    missing = codes < 0
+    codes = np.where(missing, count, codes)
+    return Categories(torch.from_numpy(codes), count + int(missing.any()))
 
 
 def _filled(raw: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from training.data.dataset import Dataset
 from training.data.splits import Split, make_split
 from training.errors import DataError
 from training.evaluation import Metrics, evaluate
-from training.inputs import build_inputs, dense_modalities
+from training.inputs import build_inputs, default_modalities
 from training.registry import build_model, parse_params
 from training.run_folder import RunFolder, RunResult
 from training.trainer import EpochReport, Trainer
@@ -39,7 +39,7 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
         split = "official" if dataset.interactions.labels is not None else "random_per_user"
     modalities = config.modalities
     if modalities is None:
-        modalities = dense_modalities(dataset)
+        modalities = default_modalities(dataset)
     return replace(config, params=params, split=split, modalities=modalities)
 
 

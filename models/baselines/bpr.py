@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 from models.losses import bpr, l2
-from models.params import Count, Params, Weight, xavier
+from models.params import Count, Params, Weight, item_table, user_table
 from models.recommender import Recommender
 
 
@@ -33,8 +33,8 @@ class BPR(Recommender):
     def __init__(self, inputs: Inputs, params: BPRParams, generator: torch.Generator) -> None:
         super().__init__(inputs)
         self.params = params
-        self.users = nn.Parameter(xavier((self.num_users, params.embedding_dim), generator))
-        self.items = nn.Parameter(xavier((self.num_items, params.embedding_dim), generator))
+        self.users = user_table(inputs, params.embedding_dim, generator)
+        self.items = item_table(inputs, params.embedding_dim, generator)
 
     def embed(self, keep: Keep = ALL) -> Embeddings:  # noqa: ARG002  # it has no modalities
         """Return both tables; `keep` changes nothing."""

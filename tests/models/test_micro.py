@@ -117,7 +117,7 @@ def test_a_sampled_contrast_estimates_the_full_one(inputs: Inputs) -> None:
 
 def test_the_learned_graph_is_rebuilt_from_the_transformed_features(inputs: Inputs) -> None:
     model = make(inputs, MICROParams(embedding_dim=8, rebuild_every=2))
-    graph = model.graphs["image"]
+    graph = model.graphs["of_image"]
     with torch.no_grad():
         graph.weight.copy_(torch.randn(graph.weight.shape, generator=torch.Generator()))
     stale = graph.joined.clone()

@@ -171,7 +171,7 @@ def test_an_unknown_parameter_lists_the_known_ones(demo_dataset: Dataset, tmp_pa
 
 def test_modalities_that_do_not_exist_are_refused(demo_dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="no feature vectors for audio; it has them for: image, text"
+        DataError, match="no feature vectors for audio; it has them for: category, image, text"
     ):
         train(demo_dataset, RunConfig(model="micro", modalities=("audio",)), tmp_path)
 

@@ -1,0 +1,33 @@
+import torch
+
+from models.edge_graph import EdgeGraph
+
+SOURCES = torch.tensor([0, 1, 2, 0])
+TARGETS = torch.tensor([1, 1, 0, 2])
+NUM_SOURCES, NUM_TARGETS = 3, 4
+
+
+def test_messages_are_summed_per_target_and_a_node_without_any_gets_zero() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0])  # of the edges 2->0, 0->1, 1->1, 0->2
+    dense = torch.tensor([[1.0], [10.0], [100.0]])
+    assert graph(weights, dense).tolist() == [[100.0], [32.0], [4.0], [0.0]]
+
+
+def test_edges_are_known_in_the_order_of_their_weights() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    assert graph.sources.tolist() == [2, 0, 1, 0]
+    assert graph.targets.tolist() == [0, 1, 1, 2]
+
+
+def test_softmax_runs_over_the_edges_of_one_target() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    weights = graph.softmax(torch.tensor([5.0, 0.0, 0.0, -7.0]))
+    torch.testing.assert_close(weights, torch.tensor([1.0, 0.5, 0.5, 1.0]))
+
+
+def test_gradients_of_weights_and_vectors_agree_with_finite_differences() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    weights = torch.randn(4, dtype=torch.double, requires_grad=True)
+    dense = torch.randn(3, 5, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(graph, (weights, dense))
