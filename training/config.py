@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -93,7 +93,7 @@ def read_run_config(
 
     The file has the fields of `RunConfig`: `split`, `modalities`, and the tables `params` and
     `training`. It may hold tables for several models, `[micro.params]`; the one called like the
-    model is used then.
+    model is used then, and none when the model has no table there.
 
     Raises:
         DataError: The file is missing or not TOML, or a name or value does not fit.
@@ -104,7 +104,7 @@ def read_run_config(
             content = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{path} cannot be read as TOML: {error}") from error
-        content = _table(content, model, content)
+        content = _settings_of(content, model)
     values = {
         **content,
         "model": model.lower(),
@@ -128,6 +128,14 @@ def parse_run_config(values: object) -> RunConfig:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise DataError(f"run settings: {problems}") from error
+
+
+def _settings_of(content: Mapping[str, object], model: str) -> dict[str, object]:
+    """Pick a model's table out of a file for several, or take the file as it is."""
+    known = {field.name for field in fields(RunConfig)}
+    # A misspelt setting is no table of settings, so it stays and is refused.
+    several = all(isinstance(table, dict) and table.keys() <= known for table in content.values())
+    return _table(content, model.lower(), {} if several else dict(content))
 
 
 def _table(

@@ -1,6 +1,5 @@
 """A chosen ensemble on disk: how it was chosen, its vectors, its one look at the test split."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from training.files import replace_folder
 from training.run_folder import RunFolder
 from training.runs import vector_scorer
 from training.stored import load_tensors, read_record, write_json
+from training.tested import RECORD, measure_once, read_tested
 
 CHOOSING_USERS = 4000
 
@@ -77,13 +77,6 @@ class _Record:
     validation: dict[str, float]
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """`test.json`; it has no metrics when the measuring was interrupted."""
-
-    metrics: dict[str, float] | None = None
-
-
 def build_ensemble(
     dataset: Dataset,
     runs: Sequence[RunFolder],
@@ -105,7 +98,7 @@ def build_ensemble(
         DataError: The runs do not fit together or to the dataset.
         SplitLeakage: The ensemble in `folder` has seen the test split already.
     """
-    if (folder / "test.json").exists():
+    if (folder / RECORD).exists():
         raise SplitLeakage(
             f"the ensemble in {folder} was measured on the test split; "
             "choosing again with that knowledge needs another name"
@@ -153,7 +146,7 @@ def read_ensemble(folder: Path) -> ChosenEnsemble:
         )
         for number, block in enumerate(record.blocks)
     )
-    tested = folder / "test.json"
+    tested = read_tested(folder)
     return ChosenEnsemble(
         ensemble=Ensemble(record.method, tensors["users"], tensors["items"], blocks),
         members=record.members,
@@ -161,7 +154,7 @@ def read_ensemble(folder: Path) -> ChosenEnsemble:
         split_seed=record.split_seed,
         fingerprint=record.dataset,
         validation=record.validation,
-        test=read_record(tested, _Tested).metrics if tested.exists() else None,
+        test=None if tested is None else tested.metrics,
     )
 
 
@@ -175,12 +168,8 @@ def evaluate_ensemble(dataset: Dataset, folder: Path) -> Metrics:
     chosen = read_ensemble(folder)
     check_dataset(chosen, dataset, folder)
     split = make_split(dataset, chosen.split, chosen.split_seed)
-    record = folder / "test.json"
-    test = split.test.open(record)
     score = vector_scorer(chosen.ensemble.users, chosen.ensemble.items)
-    metrics = evaluate(score, test, split.train, dataset.num_users)
-    write_json(record, {**json.loads(record.read_text()), "metrics": metrics.means})
-    return metrics
+    return measure_once(split, dataset.num_users, folder, score)
 
 
 def check_dataset(chosen: ChosenEnsemble, dataset: Dataset, folder: Path) -> None:

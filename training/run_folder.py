@@ -1,6 +1,7 @@
 """The folder of one training run: settings, checkpoints, the metrics log, the result."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class RunFolder:
 
     `config.json` the resolved settings, `metrics.jsonl` a line per epoch, `checkpoint.safetensors`
     the state to resume from, `embeddings.safetensors` and `result.json` the outcome,
-    `curves.png` its picture, `test.json` the one look at the test split.
+    `model.safetensors` the state of the trained model, `curves.png` the run's picture, `test.json`
+    and `test-users.safetensors` the one look at the test split.
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,8 +137,9 @@ class RunFolder:
         vectors: Embeddings,
         factors: torch.Tensor | None,
         result: RunResult,
+        state: Mapping[str, torch.Tensor],
     ) -> None:
-        """Write embeddings and result; the checkpoint is no longer needed and goes."""
+        """Write embeddings, state and result; the checkpoint is no longer needed and goes."""
         tensors = {
             "users": vectors.users.detach().cpu().float().contiguous(),
             "items": vectors.items.detach().cpu().float().contiguous(),
@@ -145,6 +148,9 @@ class RunFolder:
             tensors["factors"] = factors.detach().cpu().float().contiguous()
         with replacing(self.path / "embeddings.safetensors") as draft:
             save_file(tensors, draft)
+        if state:
+            with replacing(self.path / "model.safetensors") as draft:
+                save_file({name: t.detach().cpu().clone() for name, t in state.items()}, draft)
         write_json(self.path / "result.json", asdict(result))
         (self.path / "checkpoint.safetensors").unlink(missing_ok=True)
 
@@ -156,6 +162,15 @@ class RunFolder:
         """
         self.result()
         return load_tensors(self.path / "embeddings.safetensors", ("users", "items"))
+
+    def model_state(self) -> dict[str, torch.Tensor]:
+        """Return the state of the trained model; empty when it has none, or none was kept.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        path = self.path / "model.safetensors"
+        return load_tensors(path, ()) if path.exists() else {}
 
 
 def finished_runs(folder: Path) -> list[RunFolder]:

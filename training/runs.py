@@ -1,6 +1,5 @@
 """One training run from a dataset folder to a run folder."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from training.curves import draw_curves
 from training.data.dataset import Dataset
 from training.data.splits import Split, make_split
 from training.errors import DataError
-from training.evaluation import Metrics, evaluate
+from training.evaluation import Metrics, Scorer
 from training.inputs import build_inputs, default_modalities
 from training.registry import build_model, parse_params
 from training.run_folder import RunFolder, RunResult
+from training.tested import measure_once
 from training.trainer import EpochReport, Trainer
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def train_run(
         validation=fitted.metrics.means,
     )
     with torch.no_grad():
-        folder.finish(model.embed(), model.item_factors(), result)
+        folder.finish(model.embed(), model.item_factors(), result, model.state_dict())
     draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")
     logger.info(
         "trained model=%s %s=%.4f epoch=%d seconds=%.1f",
@@ -98,7 +98,8 @@ def train_run(
 def evaluate_run(dataset: Dataset, folder: RunFolder, *, cache: Path | None = None) -> Metrics:
     """Open the test split for a finished run: once, recorded in its `test.json`.
 
-    Closed-form models are scored exactly, not by their truncated factors.
+    Closed-form models are scored exactly, not by their truncated factors. A model that uses
+    modalities is also measured with each of them kept alone.
 
     Raises:
         SplitLeakage: The run was tested before.
@@ -108,14 +109,28 @@ def evaluate_run(dataset: Dataset, folder: RunFolder, *, cache: Path | None = No
     stored = folder.embeddings()
     split = make_split(dataset, config.split, config.split_seed)
     score = vector_scorer(stored["users"], stored["items"])
+    channels: dict[str, Scorer] = {}
+    state = folder.model_state()
     if "factors" in stored:
         score = _model(dataset, split, config, cache).scorer()
-    record = folder.path / "test.json"
-    test = split.test.open(record)
-    metrics = evaluate(score, test, split.train, dataset.num_users)
-    opened = json.loads(record.read_text())
-    record.write_text(json.dumps({**opened, "metrics": metrics.means}, indent=2) + "\n")
-    return metrics
+    elif state:
+        model = _model(dataset, split, config, cache)
+        model.load_state_dict(state)
+        channels = _channels(model.eval(), stored["items"])
+    return measure_once(split, dataset.num_users, folder.path, score, channels)
+
+
+@torch.no_grad()
+def _channels(model: Recommender, stored_items: torch.Tensor) -> dict[str, Scorer]:
+    """Return the scorers with one modality kept; none for a model that uses no modality."""
+    whole, blind = model.embed(), model.embed(frozenset())
+    if torch.equal(whole.items, blind.items) and torch.equal(whole.users, blind.users):
+        return {}
+    if not torch.allclose(whole.items, stored_items, rtol=1e-2, atol=1e-4):
+        logger.warning("the code no longer gives the stored vectors; no modality is kept alone")
+        return {}
+    alone = {m: model.embed(frozenset({m})) for m in model.modalities}
+    return {m: vector_scorer(vectors.users, vectors.items) for m, vectors in alone.items()}
 
 
 def vector_scorer(

@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.config import RunConfig
+from training.config import RunConfig, read_run_config
 from training.data.dataset import Dataset
 from training.errors import DataError, InvalidParams, SplitLeakage, TrainingDiverged, UnknownModel
 from training.run_folder import RunFolder
 from training.runs import evaluate_run, train_run
+from training.tested import Measured, read_tested, relative_change
 from training.trainer import EpochReport
 
 Make = Callable[..., RunConfig]
@@ -94,6 +95,7 @@ def test_a_run_leaves_settings_metrics_curves_and_result(
         "metrics.jsonl",
         "curves.png",
         "embeddings.safetensors",
+        "model.safetensors",
         "result.json",
     }
     assert folder.config().params["reg_weight"] == 0.1
@@ -150,6 +152,58 @@ def test_the_test_split_is_opened_once_and_on_record(
         evaluate_run(demo_dataset, folder)
 
 
+def test_a_tested_run_has_intervals_and_each_modality_kept_alone(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    folder = train(demo_dataset, run_config("micro"), tmp_path)
+    evaluate_run(demo_dataset, folder)
+    tested = read_tested(tmp_path)
+    assert tested is not None
+    assert tested.metrics is not None
+    low, high = tested.intervals["recall@20"]
+    assert low < tested.metrics["recall@20"] < high
+    assert set(tested.channels) == {"image", "text"}
+    assert tested.channels["image"]["ndcg@20"] not in (
+        tested.channels["text"]["ndcg@20"],
+        tested.metrics["ndcg@20"],
+    )
+
+
+def test_a_model_without_modalities_has_no_channels(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    folder = train(demo_dataset, run_config("lightgcn"), tmp_path)
+    evaluate_run(demo_dataset, folder)
+    assert read_tested(tmp_path) is not None
+    assert read_tested(tmp_path).channels == {}
+
+
+def test_cold_items_are_tested_with_each_modality_kept_alone(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    folder = train(demo_dataset, replace(run_config("micro"), split="cold_items"), tmp_path)
+    evaluate_run(demo_dataset, folder)
+    assert set(read_tested(tmp_path).channels) == {"image", "text"}
+
+
+def test_a_record_of_means_only_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text('{"split": "official", "metrics": {"recall@20": 0.1}}')
+    assert read_tested(tmp_path) == Measured(metrics={"recall@20": 0.1})
+
+
+def test_two_runs_are_compared_user_by_user(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    means = {}
+    for model in ("bpr", "itemcf"):
+        folder = train(demo_dataset, run_config(model), tmp_path / model)
+        means[model] = evaluate_run(demo_dataset, folder).means["recall@20"]
+    change, low, high = relative_change(tmp_path / "itemcf", tmp_path / "bpr", "recall@20")
+    assert change == pytest.approx(100 * (means["itemcf"] / means["bpr"] - 1), rel=1e-4)
+    assert low < change < high
+    assert relative_change(tmp_path / "bpr", tmp_path / "bpr", "recall@20") == (0.0, 0.0, 0.0)
+
+
 def test_closed_forms_are_measured_exactly(
     demo_dataset: Dataset, run_config: Make, tmp_path: Path
 ) -> None:
@@ -183,3 +237,17 @@ def test_a_model_that_cannot_learn_from_the_data_says_why(
     with pytest.raises(DataError, match=r"micro cannot learn from demo: .*at least one modality"):
         train_run(demo_dataset, blind, RunFolder(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_several_models_gives_the_others_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[micro.params]\nskip = 1.0\n[bpr.training]\npatience = 3\n")
+    assert read_run_config(path, model="micro", seed=0).params == {"skip": 1.0}
+    assert read_run_config(path, model="lightgcn", seed=0) == RunConfig("lightgcn")
+
+
+def test_a_misspelt_table_of_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[trainig]\npatience = 3\n")
+    with pytest.raises(DataError, match="trainig"):
+        read_run_config(path, model="lightgcn", seed=0)
