@@ -8,5 +8,7 @@ from models.baselines.bpr import BPR as BPR
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
 from models.baselines.lightgcn import LightGCN as LightGCN
+from models.baselines.ngcf import NGCF as NGCF
 from models.baselines.popularity import Popularity as Popularity
+from models.baselines.sgl import SGL as SGL
 from models.micro import MICRO as MICRO

@@ -26,9 +26,10 @@ class Encoder(nn.Module):
 
     * `mf`: the tables as they are.
     * `lightgcn`: E^(l+1) = A E^(l), mean of layers 0..L (He et al. 2020, Eq. 3-4).
-    * `ngcf`: E^(l+1) = LeakyReLU((A + I) E W1 + (A E * E) W2), each layer L2-normalised
-      (Wang et al. 2019, Eq. 7). Deviates: the mean of the layers, as MICRO's code embeds it,
-      where NGCF concatenates them; so all backbones give vectors of one width.
+    * `ngcf`: E^(l+1) = LeakyReLU((A + I) E W1 + (A E * E) W2) (Wang et al. 2019, Eq. 7). A layer
+      is L2-normalised where it is read, not where it feeds the next, as in the authors' code.
+      Deviates: the mean of the layers, as MICRO's code embeds it, where NGCF concatenates them;
+      so all backbones give vectors of one width. `layers` has them apart.
 
     Args:
         inputs: Sizes and training pairs.
@@ -81,25 +82,65 @@ class Encoder(nn.Module):
             edges = sample_edges(self.edge_index, self.edge_share, generator)
             self.pruned = _ADJACENCIES[self.adjacency](edges, *self.sizes)
 
-    def forward(self, users: Tensor | None = None, items: Tensor | None = None) -> Embeddings:
-        """Propagate. `users` and `items` replace the encoder's own tables when given."""
-        users = self.users if users is None else users
-        items = self.items if items is None else items
-        if not self.num_layers:
-            return Embeddings(users, items)
-        adjacency = self.pruned if self.training and self.pruned is not None else self.full
-        layer = torch.cat([users, items])
-        total = layer
-        for depth in range(self.num_layers):
-            layer = self._propagate(adjacency, layer, depth)
-            total = total + layer
-        mean = total / (self.num_layers + 1)
-        users, items = mean.split(self.sizes)  # type: ignore[no-untyped-call]  # untyped in torch
-        return Embeddings(users, items)
+    def forward(
+        self,
+        users: Tensor | None = None,
+        items: Tensor | None = None,
+        adjacency: SparseMatrix | None = None,
+    ) -> Embeddings:
+        """Propagate and take the mean of the layers.
 
-    def _propagate(self, adjacency: SparseMatrix, layer: Tensor, depth: int) -> Tensor:
-        around: Tensor = adjacency(layer)
+        Args:
+            users: Replaces the encoder's own user table.
+            items: Replaces the encoder's own item table.
+            adjacency: Replaces the graph, [N, N] with N = users + items.
+        """
+        if not self.num_layers:
+            return Embeddings(
+                self.users if users is None else users, self.items if items is None else items
+            )
+        total, *others = self.layers(users, items, adjacency)
+        for layer in others:
+            total = total + layer
+        return self.split(total / (self.num_layers + 1))
+
+    def layers(
+        self,
+        users: Tensor | None = None,
+        items: Tensor | None = None,
+        adjacency: SparseMatrix | None = None,
+        *,
+        rows: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return layers 0..L, each [users + items, embedding_dim]; arguments as for `forward`.
+
+        With `rows`, int64 [n], only those rows of every layer, [n, embedding_dim].
+        """
+        layer = torch.cat(
+            [self.users if users is None else users, self.items if items is None else items]
+        )
+        if self.num_layers and adjacency is None:
+            pruned = self.training and self.pruned is not None
+            adjacency = self.pruned if pruned else self.full
+        found = [layer if rows is None else layer[rows]]
+        for depth in range(self.num_layers):
+            assert adjacency is not None
+            around: Tensor = adjacency(layer)
+            if rows is not None and depth + 1 == self.num_layers:
+                around, layer = around[rows], layer[rows]
+                rows = None
+            layer = self._mixed(around, layer, depth)
+            read = layer if rows is None else layer[rows]
+            found.append(read if self.backbone == "lightgcn" else normalize(read, dim=-1))
+        return found
+
+    def _mixed(self, around: Tensor, layer: Tensor, depth: int) -> Tensor:
         if self.backbone == "lightgcn":
             return around
-        mixed = (around + layer) @ self.sums[depth] + (around * layer) @ self.products[depth]
-        return normalize(leaky_relu(mixed, 0.2), dim=-1)
+        product = (around * layer) @ self.products[depth]
+        return leaky_relu((around + layer) @ self.sums[depth] + product, 0.2)
+
+    def split(self, nodes: Tensor) -> Embeddings:
+        """Take [users + items, width] apart."""
+        users, items = nodes.split(self.sizes)  # type: ignore[no-untyped-call]  # untyped in torch
+        return Embeddings(users, items)

@@ -17,6 +17,8 @@ SMALL: dict[str, dict[str, object]] = {
     "itemcf": {"rank": 8},
     "ease": {"rank": 8, "reg_weight": 2.0},
     "popularity": {},
+    # Users of one colour have nothing that tells them apart, so the contrast cannot fall.
+    "sgl": {"embedding_dim": 16, "contrast_weight": 0.01},
 }
 
 
