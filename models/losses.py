@@ -17,24 +17,48 @@ def bpr(vectors: Embeddings, batch: Batch) -> Tensor:
 
 def margins(vectors: Embeddings, batch: Batch) -> Tensor:
     """Differences s_ui - s_uj of positive and negative scores, [batch, negatives]."""
-    users = vectors.users[batch.users]
-    positive = (users * vectors.items[batch.positive_items]).sum(-1, keepdim=True)
+    users = vectors.users.index_select(0, batch.users)
+    positives = vectors.items.index_select(0, batch.positive_items)
+    positive = (users * positives).sum(-1, keepdim=True)
     if batch.negative_items.shape[1] == 1:
-        negative = (users * vectors.items[batch.negative_items[:, 0]]).sum(-1, keepdim=True)
+        negatives = vectors.items.index_select(0, batch.negative_items[:, 0])
+        negative = (users * negatives).sum(-1, keepdim=True)
     else:
         negative = torch.einsum("bd,bnd->bn", users, vectors.items[batch.negative_items])
     return positive - negative
+
+
+def batch_rows(vectors: Embeddings, batch: Batch) -> tuple[Embeddings, Batch]:
+    """Gather the vectors of a batch, and renumber the batch to rows of what was gathered.
+
+    Users come in the order of the batch, items as the positive ones before the negative ones;
+    whoever occurs twice is there twice. Dense work on a batch need not be done for everyone.
+    """
+    size = len(batch.users)
+    chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
+    numbers = torch.arange(len(chosen), device=chosen.device)
+    negatives = numbers[size:].view(batch.negative_items.shape)
+    gathered = Embeddings(
+        vectors.users.index_select(0, batch.users), vectors.items.index_select(0, chosen)
+    )
+    return gathered, Batch(numbers[:size], numbers[:size], negatives, batch.generator)
 
 
 def l2(tables: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
     """Half the squared norm of the batch's rows of (users, items), divided by the batch size."""
     users, items = tables
     rows = (
-        users[batch.users],
-        items[batch.positive_items],
-        items[batch.negative_items.flatten()],
+        users.index_select(0, batch.users),
+        items.index_select(0, batch.positive_items),
+        items.index_select(0, batch.negative_items.flatten()),
     )
     return torch.stack([part.square().sum() for part in rows]).sum() / (2 * len(batch.users))
+
+
+def squared_norm(gathered: Embeddings) -> Tensor:
+    """Return `l2` of the vectors that `batch_rows` gathered, without gathering them again."""
+    users, items = gathered.users.square().sum(), gathered.items.square().sum()
+    return (users + items) / (2 * len(gathered.users))
 
 
 def info_nce(anchors: Tensor, candidates: Tensor, positives: Tensor, temperature: float) -> Tensor:
