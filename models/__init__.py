@@ -5,10 +5,12 @@ import line here. See `models.registry`.
 """
 
 from models.baselines.bpr import BPR as BPR
+from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
 from models.baselines.lightgcn import LightGCN as LightGCN
 from models.baselines.ngcf import NGCF as NGCF
 from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL
+from models.baselines.vbpr import VBPR as VBPR
 from models.micro import MICRO as MICRO
