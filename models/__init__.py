@@ -4,6 +4,7 @@ The public names that are recommenders are the registry: adding a model is one f
 import line here. See `models.registry`.
 """
 
+from models.baselines.a2cmhne import A2CMHNE as A2CMHNE
 from models.baselines.bpr import BPR as BPR
 from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.item_based import EASE as EASE
