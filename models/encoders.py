@@ -122,15 +122,15 @@ class Encoder(nn.Module):
         if self.num_layers and adjacency is None:
             pruned = self.training and self.pruned is not None
             adjacency = self.pruned if pruned else self.full
-        found = [layer if rows is None else layer[rows]]
+        found = [layer if rows is None else layer.index_select(0, rows)]
         for depth in range(self.num_layers):
             assert adjacency is not None
             around: Tensor = adjacency(layer)
             if rows is not None and depth + 1 == self.num_layers:
-                around, layer = around[rows], layer[rows]
+                around, layer = around.index_select(0, rows), layer.index_select(0, rows)
                 rows = None
             layer = self._mixed(around, layer, depth)
-            read = layer if rows is None else layer[rows]
+            read = layer if rows is None else layer.index_select(0, rows)
             found.append(read if self.backbone == "lightgcn" else normalize(read, dim=-1))
         return found
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from models.features import projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
-from models.losses import bpr, l2
+from models.losses import batch_rows, bpr, squared_norm
 from models.params import Count, Params, Weight, item_table, user_table, xavier
 from models.recommender import Recommender
 from models.sparse import mean_aggregation
@@ -42,14 +41,6 @@ class _Attention(nn.Module):
 
     def forward(self, parts: Tensor) -> Tensor:
         return (torch.tanh(self.mix(parts)) @ self.query).softmax(0)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Structure and content vectors, not yet weighted; one row per node."""
-
-    structure: Embeddings
-    content: Embeddings
 
 
 class A2CMHNE(Recommender):
@@ -88,61 +79,45 @@ class A2CMHNE(Recommender):
 
     def embed(self, keep: Keep = ALL) -> Embeddings:
         """Return the weighted structure and content vectors side by side."""
-        structure, content = self.components(keep)
-        return Embeddings(
-            torch.cat([structure.users, content.users], dim=-1),
-            torch.cat([structure.items, content.items], dim=-1),
-        )
+        return _side_by_side(self.components(keep))
 
     def components(self, keep: Keep = ALL) -> list[Embeddings]:
         """Return the weighted structure vectors and the weighted content vectors."""
-        items = self._item_content(keep)
-        content = Embeddings(self.interactions(items), items)
-        return self._weighted(_Parts(Embeddings(self.users, self.items), content))
+        return self._weighted(Embeddings(self.users, self.items), self._content(keep))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `structure`, `content` and `reg`."""
         params = self.params
-        parts, rows = self._batch_parts(batch)
-        first, second = self._weighted(parts)
-        joined = Embeddings(
-            torch.cat([first.users, second.users], dim=-1),
-            torch.cat([first.items, second.items], dim=-1),
-        )
-        norms = [l2((part.users, part.items), rows) for part in (parts.structure, parts.content)]
+        structure, rows = batch_rows(Embeddings(self.users, self.items), batch)
+        content, _ = batch_rows(self._content(ALL), batch)
+        norms = squared_norm(structure) + squared_norm(content)
         return {
-            "bpr": bpr(joined, rows),
-            "structure": params.part_weight * bpr(parts.structure, rows),
-            "content": params.part_weight * bpr(parts.content, rows),
-            "reg": params.reg_weight * (norms[0] + norms[1]),
+            "bpr": bpr(_side_by_side(self._weighted(structure, content)), rows),
+            "structure": params.part_weight * bpr(structure, rows),
+            "content": params.part_weight * bpr(content, rows),
+            "reg": params.reg_weight * norms,
         }
 
-    def _batch_parts(self, batch: Batch) -> tuple[_Parts, Batch]:
-        """Vectors of the batch's rows only, and the batch with rows into those."""
-        chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
-        content = self._item_content(ALL)
-        users = self.interactions(content)[batch.users]
-        size = len(batch.users)
-        numbers = torch.arange(len(chosen), device=chosen.device)
-        negatives = numbers[size:].view(batch.negative_items.shape)
-        rows = Batch(numbers[:size], numbers[:size], negatives, batch.generator)
-        structure = Embeddings(embedding(batch.users, self.users), embedding(chosen, self.items))
-        return _Parts(structure, Embeddings(users, content[chosen])), rows
-
-    def _item_content(self, keep: Keep) -> Tensor:
+    def _content(self, keep: Keep) -> Embeddings:
         stacked = torch.stack(
             [torch.tanh(self.projections[slot(m)](keep)) for m in self.modalities]
         )  # [modalities, num_items, dim]
-        if len(self.modalities) == 1:
-            return stacked[0]
-        weights = self.modality_attention(stacked)
-        return torch.einsum("mi,mid->id", weights, stacked)
+        items = stacked[0]
+        if len(self.modalities) > 1:
+            items = torch.einsum("mi,mid->id", self.modality_attention(stacked), stacked)
+        return Embeddings(self.interactions(items), items)
 
-    def _weighted(self, parts: _Parts) -> list[Embeddings]:
-        structure, content = parts.structure, parts.content
+    def _weighted(self, structure: Embeddings, content: Embeddings) -> list[Embeddings]:
         users = 2 * self.part_attention(torch.stack([structure.users, content.users]))
         items = 2 * self.part_attention(torch.stack([structure.items, content.items]))
         return [
             Embeddings(users[number, :, None] * part.users, items[number, :, None] * part.items)
             for number, part in enumerate((structure, content))
         ]
+
+
+def _side_by_side(parts: list[Embeddings]) -> Embeddings:
+    return Embeddings(
+        torch.cat([part.users for part in parts], dim=-1),
+        torch.cat([part.items for part in parts], dim=-1),
+    )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.encoders import Encoder
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
-from models.losses import bpr, l2
+from models.losses import batch_rows, bpr, l2
 from models.params import Count, Layers, Params, Part, Weight
 from models.recommender import Recommender
 
@@ -62,17 +62,12 @@ class NGCF(Recommender):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr` and `reg`."""
-        vectors, rows = self._batch_vectors(batch)
+        numbers = torch.arange(self.num_users + self.num_items, device=batch.users.device)
+        nodes, rows = batch_rows(self.encoder.split(numbers), batch)
+        layers = self.encoder.layers(rows=torch.cat([nodes.users, nodes.items]))
+        users, items = torch.cat(layers, dim=-1).tensor_split([len(nodes.users)])
         tables = (self.encoder.users, self.encoder.items)
-        return {"bpr": bpr(vectors, rows), "reg": self.params.reg_weight * l2(tables, batch)}
-
-    def _batch_vectors(self, batch: Batch) -> tuple[Embeddings, Batch]:
-        """Vectors of the batch's rows only, and the batch with rows into those."""
-        items = torch.cat([batch.positive_items, batch.negative_items.flatten()])
-        nodes = torch.cat([batch.users, items + self.num_users])
-        vectors = torch.cat(self.encoder.layers(rows=nodes), dim=-1)
-        size = len(batch.users)
-        numbers = torch.arange(len(items), device=items.device)
-        negatives = numbers[size:].view(batch.negative_items.shape)
-        rows = Batch(numbers[:size], numbers[:size], negatives, batch.generator)
-        return Embeddings(vectors[:size], vectors[size:]), rows
+        return {
+            "bpr": bpr(Embeddings(users, items), rows),
+            "reg": self.params.reg_weight * l2(tables, batch),
+        }
