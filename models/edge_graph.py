@@ -8,6 +8,8 @@ from torch_geometric.utils import softmax
 
 from models.sparse import bag_sum
 
+_SUM = 0  # the number of embedding_bag's mode "sum"
+
 
 class EdgeGraph(nn.Module):
     """Directed edges from source to target nodes, whose weights may carry a gradient.
@@ -67,6 +69,42 @@ class EdgeGraph(nn.Module):
         summed: Tensor = _WeightedSum.apply(weights, dense, self)  # type: ignore[no-untyped-call]
         return summed
 
+    def products(self, targets: Tensor, sources: Tensor) -> Tensor:
+        """Multiply both ends of every edge, a_v . z_j, [num_edges].
+
+        Args:
+            targets: Vectors a of the targets, float32 [num_targets, width].
+            sources: Vectors z of the sources, float32 [num_sources, width].
+        """
+        products: Tensor = _Products.apply(targets, sources, self)  # type: ignore[no-untyped-call]
+        return products
+
+
+class _Products(torch.autograd.Function):
+    """p_vj = a_v . z_j with gradients for both a and z."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, targets: Tensor, sources: Tensor, graph: EdgeGraph) -> Tensor:
+        targets, sources = targets.contiguous(), sources.contiguous()
+        ctx.graph = graph  # type: ignore[attr-defined]  # the context is a free-form record
+        ctx.save_for_backward(targets, sources)
+        return _edge_products(targets, sources, graph)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        targets, sources = ctx.saved_tensors  # type: ignore[attr-defined]
+        graph: EdgeGraph = ctx.graph  # type: ignore[attr-defined]
+        needs_targets, needs_sources, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        grad = grad.contiguous()
+        grad_targets = grad_sources = None
+        if needs_targets:
+            grad_targets = bag_sum(sources, graph.sources, graph.offsets, grad)
+        if needs_sources:
+            reordered = grad[graph.order_t].contiguous()
+            grad_sources = bag_sum(targets, graph.targets_t, graph.offsets_t, reordered)
+        return grad_targets, grad_sources, None
+
 
 class _WeightedSum(torch.autograd.Function):
     """y_v = sum_j w_vj z_j with gradients for both w and z."""
@@ -94,16 +132,12 @@ class _WeightedSum(torch.autograd.Function):
         return grad_weights, grad_dense, None
 
 
-def _edge_products(grad: Tensor, dense: Tensor, graph: EdgeGraph) -> Tensor:
-    """Dot products grad_v . z_j of every edge, [num_edges]: the gradient of an edge's weight.
+def _edge_products(targets: Tensor, sources: Tensor, graph: EdgeGraph) -> Tensor:
+    """Dot products of both ends of every edge, [num_edges]: also the gradient of its weight.
 
-    It is the gradient that `embedding_bag` itself computes for its weights, taken by building
-    just that part of its graph.
+    It is the gradient that `embedding_bag` computes for its own weights, called directly.
     """
-    with torch.enable_grad():
-        ones = torch.ones(
-            len(graph.sources), dtype=dense.dtype, device=dense.device, requires_grad=True
-        )
-        summed = bag_sum(dense.detach(), graph.sources, graph.offsets, ones)
-    (products,) = torch.autograd.grad(summed, ones, grad)
+    products: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        targets, sources, graph.sources, graph.offsets, graph.targets, _SUM, -1
+    )
     return products

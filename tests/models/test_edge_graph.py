@@ -31,3 +31,18 @@ def test_gradients_of_weights_and_vectors_agree_with_finite_differences() -> Non
     weights = torch.randn(4, dtype=torch.double, requires_grad=True)
     dense = torch.randn(3, 5, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(graph, (weights, dense))
+
+
+def test_products_multiply_both_ends_of_every_edge() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    targets = torch.tensor([[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [9.0, 9.0]])
+    sources = torch.tensor([[1.0, 1.0], [10.0, 5.0], [7.0, 0.0]])
+    # 2->0: 1*7, 0->1: 2*1 + 1*1, 1->1: 2*10 + 1*5, 0->2: 3*1
+    assert graph.products(targets, sources).tolist() == [7.0, 3.0, 25.0, 3.0]
+
+
+def test_gradients_of_products_agree_with_finite_differences() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    targets = torch.randn(4, 5, dtype=torch.double, requires_grad=True)
+    sources = torch.randn(3, 5, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(graph.products, (targets, sources))
