@@ -5,10 +5,9 @@ import line here. See `models.registry`.
 """
 
 from models.baselines.a2cmhne import A2CMHNE as A2CMHNE
-from models.baselines.bpr import BPR as BPR
-from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.bm3 import BM3 as BM3
 from models.baselines.bpr import BPR as BPR
+from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.grcn import GRCN as GRCN
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
