@@ -85,7 +85,8 @@ class DeepStyle(Recommender):
         if projection.categorical:
             return -content
         if slot(modality) in self.clusters and kept(modality, keep):
-            return content - self.clusters[slot(modality)]()
+            centre: Tensor = self.clusters[slot(modality)]()
+            return content - centre
         return content
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
