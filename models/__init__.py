@@ -8,10 +8,13 @@ from models.baselines.a2cmhne import A2CMHNE as A2CMHNE
 from models.baselines.bm3 import BM3 as BM3
 from models.baselines.bpr import BPR as BPR
 from models.baselines.deepstyle import DeepStyle as DeepStyle
+from models.baselines.freedom import FREEDOM as FREEDOM
 from models.baselines.grcn import GRCN as GRCN
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
+from models.baselines.lattice import LATTICE as LATTICE
 from models.baselines.lightgcn import LightGCN as LightGCN
+from models.baselines.mgcn import MGCN as MGCN
 from models.baselines.ngcf import NGCF as NGCF
 from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL

@@ -71,6 +71,13 @@ class Projection(nn.Module):
         self.weight = nn.Parameter(xavier((width, size), generator))
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
+    def of(self, items: Tensor) -> Tensor:
+        """Project some items: their rows of `forward`, [len(items), width]."""
+        if not self.categorical:
+            return linear(self.features[items], self.weight, self.bias)
+        rows = embedding(self.codes[items], self.weight.T)
+        return rows if self.bias is None else rows + self.bias
+
     def forward(self, keep: Keep = ALL) -> Tensor:
         """Project all items; every row is the projected mean when the modality is not kept."""
         if kept(self.modality, keep):

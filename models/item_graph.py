@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.inputs import Categories, Inputs, Modality, Neighbours
+from models.features import slot
+from models.inputs import ALL, Categories, Inputs, Keep, Modality, Neighbours, kept
 from models.params import xavier
 from models.sparse import SparseMatrix
 
@@ -82,6 +83,19 @@ def item_graph(inputs: Inputs, modality: Modality, k: int) -> SparseMatrix:
     """
     nearest = neighbours_of(inputs, modality, k)
     return as_matrix(nearest, edge_weights(nearest))
+
+
+def unweighted_item_graph(inputs: Inputs, modality: Modality, k: int) -> SparseMatrix:
+    """Build the frozen graph of a modality's k nearest items, all similar ones counting as 1.
+
+    Normalised as in `edge_weights` (FREEDOM, section 3.1).
+
+    Raises:
+        ValueError: As for `neighbours_of`.
+    """
+    nearest = neighbours_of(inputs, modality, k)
+    ones = (nearest.similarities > 0.0).to(nearest.similarities.dtype)
+    return as_matrix(nearest, edge_weights(Neighbours(nearest.indices, ones)))
 
 
 def edge_weights(neighbours: Neighbours) -> Tensor:
@@ -165,9 +179,56 @@ class LearnedGraph(nn.Module):
         if self.frozen:
             return around
         unit = normalize(self.transformed(), dim=-1)
-        similarities = torch.einsum("id,ikd->ik", unit, unit[self.joined])
+        # The gradient of an embedding is much faster to sum up than that of an index.
+        nearest = nn.functional.embedding(self.joined, unit)
+        similarities = torch.einsum("id,ikd->ik", unit, nearest)
         weights = edge_weights(Neighbours(self.joined, similarities))
         learned = nn.functional.embedding_bag(
             self.joined, dense, mode="sum", per_sample_weights=weights
         )
         return self.skip * around + (1.0 - self.skip) * learned
+
+
+def learned_graph(
+    inputs: Inputs,
+    modality: Modality,
+    k: int,
+    *,
+    skip: float,
+    embedding_dim: int,
+    generator: torch.Generator,
+) -> LearnedGraph:
+    """Build the `LearnedGraph` of a modality's k nearest items; frozen without dense features.
+
+    Raises:
+        ValueError: As for `neighbours_of`.
+    """
+    nearest = neighbours_of(inputs, modality, k)
+    return LearnedGraph(nearest, inputs.features.get(modality), skip, embedding_dim, generator)
+
+
+class FusedGraph(nn.Module):
+    """One item graph, the weighted sum of every modality's: A = sum_m share_m A_m.
+
+    Args:
+        graphs: Per modality a module that propagates [num_items, width] over its graph.
+    """
+
+    def __init__(self, graphs: Mapping[Modality, nn.Module]) -> None:
+        super().__init__()
+        self.modalities = tuple(graphs)
+        self.graphs = nn.ModuleDict({slot(modality): graph for modality, graph in graphs.items()})
+
+    def forward(self, dense: Tensor, shares: Tensor, keep: Keep = ALL) -> Tensor:
+        """Propagate `dense` [num_items, width].
+
+        Args:
+            dense: Vectors of the items.
+            shares: Weight of every modality, in the order of the graphs, float32 [modalities].
+            keep: The graph of a modality that is not kept is the identity.
+        """
+        hops = [
+            self.graphs[slot(modality)](dense) if kept(modality, keep) else dense
+            for modality in self.modalities
+        ]
+        return torch.einsum("m,mid->id", shares, torch.stack(hops))

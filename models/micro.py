@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from models.encoders import Adjacency, Backbone, Encoder
 from models.features import projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, kept
-from models.item_graph import LearnedGraph, neighbours_of
+from models.item_graph import LearnedGraph, learned_graph
 from models.losses import bpr, l2
 from models.params import Count, Layers, Params, Part, Positive, Share, Weight, xavier
 from models.recommender import Recommender
@@ -39,7 +39,7 @@ class MICROParams(Params):
         reg_weight: Weight of the squared norms of the batch's final vectors.
         item_graph: Propagate over item graphs; off is "CF + feats".
         item_input: What the item graphs propagate; features is "MICRO / feats".
-        fusion: Fuse per item with contrast; off is "w/o fusion", the model LATTICE.
+        fusion: Fuse per item with contrast; off is "w/o fusion", like `LATTICE`.
         specific: Add modality-specific vectors, Eq. 11-15; off is "w/o specific".
         user_preference: Add h_u to users, Eq. 16; off is "w/o preference".
     """
@@ -112,7 +112,14 @@ class MICRO(Recommender):
         self.graphs = nn.ModuleDict()
         if params.item_graph:
             for modality in self.modalities:
-                self.graphs[slot(modality)] = self._graph(modality, inputs, generator)
+                self.graphs[slot(modality)] = learned_graph(
+                    inputs,
+                    modality,
+                    params.k,
+                    skip=params.skip,
+                    embedding_dim=dim,
+                    generator=generator,
+                )
         if params.fusion:
             self.attention = nn.Linear(dim, dim)
             self.attention.weight.data = xavier((dim, dim), generator)
@@ -124,12 +131,6 @@ class MICRO(Recommender):
             self.modality_weights = nn.Parameter(torch.zeros(len(self.modalities)))
         if params.user_preference:
             self.interactions = mean_aggregation(inputs.edge_index, self.num_users, self.num_items)
-
-    def _graph(self, modality: str, inputs: Inputs, generator: torch.Generator) -> LearnedGraph:
-        params = self.params
-        nearest = neighbours_of(inputs, modality, params.k)
-        features = inputs.features.get(modality)
-        return LearnedGraph(nearest, features, params.skip, params.embedding_dim, generator)
 
     def refresh(self, epoch: int, generator: torch.Generator) -> None:
         """Draw the epoch's interactions; rebuild the learned graphs when it is their turn."""

@@ -124,6 +124,13 @@ def mean_aggregation(edge_index: Tensor, num_users: int, num_items: int) -> Spar
     return SparseMatrix(edge_index[0], edge_index[1], weights, (num_users, num_items))
 
 
+def symmetric_aggregation(edge_index: Tensor, num_users: int, num_items: int) -> SparseMatrix:
+    """The users' part of `symmetric_adjacency`: D_u^-1/2 R D_i^-1/2, [num_users, num_items]."""
+    users, items = edge_index
+    degrees = torch.bincount(users)[users] * torch.bincount(items)[items]
+    return SparseMatrix(users, items, degrees.float().rsqrt(), (num_users, num_items))
+
+
 def _bipartite(edge_index: Tensor, num_users: int) -> tuple[Tensor, Tensor]:
     users, items = edge_index[0], edge_index[1] + num_users
     return torch.cat([users, items]), torch.cat([items, users])

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.features import Projection, mean_ablated
@@ -17,6 +18,16 @@ def test_a_category_is_projected_as_its_one_hot() -> None:
     )
     torch.testing.assert_close(as_column(), as_vector())
     torch.testing.assert_close(as_column(NONE), as_vector(NONE))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_some_items_are_projected_as_among_all(bias: bool) -> None:
+    columns = {"colour": Categories(torch.tensor([2, 0, 2]), 3)}
+    inputs = Inputs(2, 3, EDGES, {"text": torch.randn(3, 6)}, categories=columns)
+    items = torch.tensor([2, 1, 2])
+    for modality in inputs.modalities:
+        project = Projection(inputs, modality, 4, torch.Generator().manual_seed(1), bias=bias)
+        torch.testing.assert_close(project.of(items), project()[items])
 
 
 def test_an_ablated_modality_projects_to_the_mean_of_all_items() -> None:

@@ -7,6 +7,7 @@ from models.sparse import (
     random_walk_adjacency,
     sample_edges,
     symmetric_adjacency,
+    symmetric_aggregation,
 )
 
 # Two users, two items: user 0 has both items, user 1 has item 1.
@@ -49,6 +50,12 @@ def test_mean_aggregation_averages_a_users_items_and_gives_nothing_without_items
     matrix = dense(mean_aggregation(EDGES, 3, 2))
     expected = torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.0, 0.0]])
     torch.testing.assert_close(matrix, expected)
+
+
+def test_symmetric_aggregation_is_the_users_part_of_the_symmetric_adjacency() -> None:
+    full = dense(symmetric_adjacency(EDGES, 2, 2))
+    torch.testing.assert_close(dense(symmetric_aggregation(EDGES, 2, 2)), full[:2, 2:])
+    assert dense(symmetric_aggregation(EDGES, 3, 2))[2].tolist() == [0.0, 0.0]
 
 
 def test_sampled_edges_are_distinct_training_edges_and_as_many_as_asked(inputs: Inputs) -> None:
