@@ -8,6 +8,7 @@ from models.baselines.a2cmhne import A2CMHNE as A2CMHNE
 from models.baselines.bm3 import BM3 as BM3
 from models.baselines.bpr import BPR as BPR
 from models.baselines.deepstyle import DeepStyle as DeepStyle
+from models.baselines.dualgnn import DualGNN as DualGNN
 from models.baselines.freedom import FREEDOM as FREEDOM
 from models.baselines.grcn import GRCN as GRCN
 from models.baselines.item_based import EASE as EASE
