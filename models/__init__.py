@@ -10,6 +10,7 @@ from models.baselines.bpr import BPR as BPR
 from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.dualgnn import DualGNN as DualGNN
 from models.baselines.freedom import FREEDOM as FREEDOM
+from models.baselines.gat import GAT as GAT
 from models.baselines.grcn import GRCN as GRCN
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
@@ -20,4 +21,5 @@ from models.baselines.ngcf import NGCF as NGCF
 from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL
 from models.baselines.vbpr import VBPR as VBPR
+from models.gnnmr import GNNMR as GNNMR
 from models.micro import MICRO as MICRO
