@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from models.edge_graph import EdgeGraph
 from models.features import slot
 from models.inputs import ALL, Categories, Inputs, Keep, Modality, Neighbours, kept
 from models.params import xavier
@@ -157,6 +158,7 @@ class LearnedGraph(nn.Module):
             self.bias = nn.Parameter(torch.zeros(embedding_dim))
             self.register_buffer("joined", initial.indices.clone())
             self.rebuild()
+            self.register_load_state_dict_post_hook(_join_again)  # type: ignore[no-untyped-call]
 
     @property
     def frozen(self) -> bool:
@@ -172,6 +174,7 @@ class LearnedGraph(nn.Module):
         """Find anew which items the learned graph joins."""
         if not self.frozen:
             self.joined = knn(self.transformed(), self.joined.shape[1]).indices
+            self.edges = _directed(self.joined)
 
     def forward(self, dense: Tensor) -> Tensor:
         """Propagate `dense` [num_items, width] over the mixed graph."""
@@ -179,14 +182,22 @@ class LearnedGraph(nn.Module):
         if self.frozen:
             return around
         unit = normalize(self.transformed(), dim=-1)
-        # The gradient of an embedding is much faster to sum up than that of an index.
-        nearest = nn.functional.embedding(self.joined, unit)
-        similarities = torch.einsum("id,ikd->ik", unit, nearest)
+        similarities = self.edges.products(unit, unit).view(self.joined.shape)
         weights = edge_weights(Neighbours(self.joined, similarities))
-        learned = nn.functional.embedding_bag(
-            self.joined, dense, mode="sum", per_sample_weights=weights
-        )
+        learned: Tensor = self.edges(weights.flatten(), dense)
         return self.skip * around + (1.0 - self.skip) * learned
+
+
+def _directed(joined: Tensor) -> EdgeGraph:
+    """Edges to every item from those it is joined with, [num_items, k]."""
+    num_items, k = joined.shape
+    targets = torch.arange(num_items, device=joined.device).repeat_interleave(k)
+    return EdgeGraph(joined.flatten(), targets, num_items, num_items)
+
+
+def _join_again(graph: nn.Module, _: object) -> None:
+    assert isinstance(graph, LearnedGraph)
+    graph.edges = _directed(graph.joined)
 
 
 def learned_graph(

@@ -62,6 +62,23 @@ def test_items_are_propagated_over_one_graph_of_all_modalities(inputs: Inputs) -
     torch.testing.assert_close(vectors.items, collaborative.items + normalize(hidden, dim=-1))
 
 
+def test_a_learned_graph_and_its_gradient_are_equations_4_and_5(inputs: Inputs) -> None:
+    features, initial = inputs.features["text"], inputs.neighbours["text"]
+    graph = LearnedGraph(initial, features, 0.3, 4, torch.Generator().manual_seed(0))
+    dense = torch.randn(inputs.num_items, 3, generator=torch.Generator().manual_seed(1))
+    dense.requires_grad_()
+    unit = normalize(features @ graph.weight.T + graph.bias, dim=-1)
+    top = (unit @ unit.T).topk(5).indices
+    close = (unit @ unit.T).clamp_min(0.0) * torch.zeros_like(unit @ unit.T).scatter(1, top, 1.0)
+    root = close.sum(1).rsqrt()
+    raw = as_matrix(initial, edge_weights(initial))(torch.eye(inputs.num_items))
+    expected = (0.3 * raw + 0.7 * root[:, None] * close * root) @ dense
+    torch.testing.assert_close(graph(dense), expected)
+    wanted = torch.autograd.grad(expected.square().sum(), (dense, graph.weight, graph.bias))
+    found = torch.autograd.grad(graph(dense).square().sum(), (dense, graph.weight, graph.bias))
+    torch.testing.assert_close(found, wanted)
+
+
 def test_with_one_layer_it_is_micro_without_fusion_and_preference(inputs: Inputs) -> None:
     shared = {"embedding_dim": 8, "skip": 0.7, "k": 5}
     lattice = make(inputs, LATTICEParams(**shared)).eval()

@@ -145,3 +145,15 @@ def test_too_few_published_neighbours_without_features_are_refused(inputs: Input
     few = Inputs(inputs.num_users, inputs.num_items, inputs.edge_index, {}, dict(inputs.neighbours))
     with pytest.raises(ValueError, match="fewer than k = 10 neighbours"):
         make(few, MICROParams(k=10))
+
+
+def test_what_the_learned_graph_joins_is_part_of_the_state(inputs: Inputs) -> None:
+    params = MICROParams(embedding_dim=8, skip=0.0)
+    model, other = make(inputs, params), make(inputs, params)
+    with torch.no_grad():
+        weight = model.graphs["of_image"].weight
+        weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    model.refresh(10, torch.Generator().manual_seed(0))
+    assert not torch.allclose(model.eval().embed().items, other.eval().embed().items)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model.embed().items, other.embed().items)
