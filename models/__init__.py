@@ -17,6 +17,7 @@ from models.baselines.item_based import ItemCF as ItemCF
 from models.baselines.lattice import LATTICE as LATTICE
 from models.baselines.lightgcn import LightGCN as LightGCN
 from models.baselines.mgcn import MGCN as MGCN
+from models.baselines.mmgcn import MMGCN as MMGCN
 from models.baselines.ngcf import NGCF as NGCF
 from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL

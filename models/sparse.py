@@ -107,10 +107,15 @@ def symmetric_adjacency(edge_index: Tensor, num_users: int, num_items: int) -> S
     return SparseMatrix(edges[0], edges[1], weights, (num_nodes, num_nodes), symmetric=True)
 
 
-def random_walk_adjacency(edge_index: Tensor, num_users: int, num_items: int) -> SparseMatrix:
-    """Bipartite adjacency with self-loops D^-1 (A + I), [N, N], as the code of MICRO has it."""
+def random_walk_adjacency(
+    edge_index: Tensor, num_users: int, num_items: int, *, self_loops: bool = True
+) -> SparseMatrix:
+    """Bipartite adjacency D^-1 (A + I), [N, N], as the code of MICRO has it.
+
+    Without self-loops it is D^-1 A, the mean over the neighbours; nodes without any get 0.
+    """
     num_nodes = num_users + num_items
-    loops = torch.arange(num_nodes, device=edge_index.device)
+    loops = torch.arange(num_nodes if self_loops else 0, device=edge_index.device)
     rows, columns = _bipartite(edge_index, num_users)
     rows, columns = torch.cat([rows, loops]), torch.cat([columns, loops])
     degrees = torch.bincount(rows, minlength=num_nodes)

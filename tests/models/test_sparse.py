@@ -46,6 +46,13 @@ def test_random_walk_adjacency_has_self_loops_and_rows_that_sum_to_one() -> None
     torch.testing.assert_close(matrix[0], torch.tensor([1 / 3, 0, 1 / 3, 1 / 3]))
 
 
+def test_a_walk_without_self_loops_takes_the_mean_of_the_neighbours() -> None:
+    matrix = dense(random_walk_adjacency(EDGES, 3, 2, self_loops=False))
+    assert not matrix.diagonal().any()
+    # User 2 has no pair, everyone else is an average.
+    assert matrix.sum(1).tolist() == [1.0, 1.0, 0.0, 1.0, 1.0]
+
+
 def test_mean_aggregation_averages_a_users_items_and_gives_nothing_without_items() -> None:
     matrix = dense(mean_aggregation(EDGES, 3, 2))
     expected = torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.0, 0.0]])
