@@ -1,10 +1,12 @@
 """The rows of published numbers, and the machine they were measured on."""
 
+import fcntl
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -53,15 +55,40 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
-def write_rows(name: str, rows: Iterable[Row]) -> Path:
-    """Merge rows into `results/<name>.json`; a row replaces the one it measures anew."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    kept = json.loads(path.read_text()) if path.exists() else []
+def write_rows(name: str, rows: Iterable[Row], results: Path = RESULTS) -> None:
+    """Merge rows into `<name>.json`; a row replaces the one it measures anew."""
+    rows = list(rows)
+    update_rows(name, lambda: rows, results)
+
+
+def update_rows(
+    name: str, measure: Callable[[], Iterable[Row]], results: Path = RESULTS
+) -> list[Row]:
+    """Merge the rows that `measure` returns into `<name>.json`, and return them.
+
+    Processes that write into one folder take turns, from before `measure` looks at what is there
+    until the file is written, so that none overwrites the newer rows of another.
+    """
     identity = ("benchmark", "dataset", "model", "setting", "metric")
-    new = [asdict(row) for row in rows]
-    replaced = {tuple(row[key] for key in identity) for row in new}
-    merged = [row for row in kept if tuple(row[key] for key in identity) not in replaced] + new
-    merged.sort(key=lambda row: tuple(row[key] for key in identity))
-    replace_text(path, "[\n" + ",\n".join(json.dumps(row) for row in merged) + "\n]\n")
-    return path
+    path = results / f"{name}.json"
+    with taking_turns(results):
+        measured = list(measure())
+        new = [asdict(row) for row in measured]
+        replaced = {tuple(row[key] for key in identity) for row in new}
+        kept = json.loads(path.read_text()) if path.exists() else []
+        merged = [row for row in kept if tuple(row[key] for key in identity) not in replaced] + new
+        merged.sort(key=lambda row: tuple(row[key] for key in identity))
+        replace_text(path, "[\n" + ",\n".join(json.dumps(row) for row in merged) + "\n]\n")
+    return measured
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; it is made when it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

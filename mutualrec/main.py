@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from mutualrec import __version__
-from mutualrec.commands import demo, importing, serving, training
+from mutualrec.commands import benchmarking, demo, importing, serving, training
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,12 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(importing.app, name="import")
-for group in (demo.commands, training.commands, serving.commands):
+for group in (
+    demo.commands,
+    training.commands,
+    benchmarking.commands,
+    serving.commands,
+):
     app.registered_commands.extend(group.registered_commands)
 
 

@@ -38,6 +38,23 @@ def parse_settings(pairs: list[str]) -> dict[str, object]:
     return settings
 
 
+def device_named(name: str) -> str:
+    """Return the device to train on; `auto` is CUDA where there is one.
+
+    Raises:
+        typer.BadParameter: There is no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter("there is no CUDA device here; use --device cpu")
+    if name not in ("cpu", "cuda"):
+        raise typer.BadParameter(f'device is cpu, cuda or auto, got "{name}"')
+    return name
+
+
 def _toml_value(text: str) -> object:
     try:
         parsed = tomllib.loads(f"value = {text}")

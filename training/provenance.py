@@ -3,6 +3,12 @@
 import subprocess
 from pathlib import Path
 
+MADE_BY = (
+    *("models", "training", "service", "mutualrec"),
+    *("benchmarks/configs", "benchmarks/experiments"),
+)
+"""What decides a result; rows and pages change while benchmarks run."""
+
 
 def code_commit() -> str | None:
     """Return the commit of the checkout this code runs from, `+` appended when it was changed.
@@ -17,7 +23,7 @@ def code_commit() -> str | None:
             ).stdout.strip()
             for arguments in (
                 ["rev-parse", "--short=12", "HEAD"],
-                ["status", "--porcelain", "models", "training", "service", "mutualrec"],
+                ["status", "--porcelain", "--", *MADE_BY],
             )
         )
     except (OSError, subprocess.CalledProcessError):

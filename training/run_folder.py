@@ -27,12 +27,16 @@ class StartedRun:
 
 @dataclass(frozen=True)
 class RunResult:
-    """`result.json`: the outcome of a finished run; metrics are those of the validation split."""
+    """`result.json`: the outcome of a finished run; metrics are those of the validation split.
+
+    `commit` is the state of the code that trained it, empty where that is not known.
+    """
 
     best_epoch: int
     num_epochs: int
     seconds: float
     validation: dict[str, float]
+    commit: str = ""
 
 
 class RunFolder:

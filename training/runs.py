@@ -16,6 +16,7 @@ from training.data.splits import Split, make_split
 from training.errors import DataError
 from training.evaluation import Metrics, Scorer
 from training.inputs import build_inputs, default_modalities
+from training.provenance import code_commit
 from training.registry import build_model, parse_params
 from training.run_folder import RunFolder, RunResult
 from training.tested import measure_once
@@ -80,6 +81,7 @@ def train_run(
         num_epochs=fitted.num_epochs,
         seconds=round(time.monotonic() - started, 2),
         validation=fitted.metrics.means,
+        commit=code_commit() or "",
     )
     with torch.no_grad():
         folder.finish(model.embed(), model.item_factors(), result, model.state_dict())

@@ -7,7 +7,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mutualrec.options import DEFAULT_HOME, Catalog, DatasetFolder, Home, parse_settings, workspace
+from mutualrec.options import (
+    DEFAULT_HOME,
+    Catalog,
+    DatasetFolder,
+    Home,
+    device_named,
+    parse_settings,
+    workspace,
+)
 from mutualrec.progress import training_progress
 
 commands = typer.Typer()
@@ -53,7 +61,12 @@ def train(
         folder.path.name, run.training.max_epochs, run.training.metric
     ) as report:
         result = train_run(
-            data, run, folder, cache=workspace(home).cache, device=_device(device), report=report
+            data,
+            run,
+            folder,
+            cache=workspace(home).cache,
+            device=device_named(device),
+            report=report,
         )
     _table(f"{folder.path}: validation, epoch {result.best_epoch}", result.validation)
 
@@ -144,18 +157,6 @@ def publish(
     check_dataset(chosen, data, path)
     version = publish_ensemble(data, chosen, folders.artifacts, catalog, dataset_folder=dataset)
     Console(soft_wrap=True).print(f"catalog {catalog}: version {version} is current")
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise typer.BadParameter("there is no CUDA device here; use --device cpu")
-    if name not in ("cpu", "cuda"):
-        raise typer.BadParameter(f'device is cpu, cuda or auto, got "{name}"')
-    return name
 
 
 def _table(title: str, metrics: object) -> None:
