@@ -37,7 +37,44 @@ class AttentionLayer(nn.Module):
         self.ends = nn.Parameter(xavier((2, width), generator))
 
 
-def attend(graph: EdgeGraph, layers: Sequence[AttentionLayer], hidden: Tensor) -> Tensor:
+class AttentionGraph(EdgeGraph):
+    """The interactions in both directions over users then items, one copy per network.
+
+    Args:
+        edge_index: Pairs (user_row, item_row), int64 [2, num_edges].
+        num_users: Number of users, nodes 0 to num_users - 1 of a network.
+        num_items: Number of items, the nodes after them.
+        networks: Number of copies, side by side.
+        self_loops: Every node is its own neighbour too.
+        scaled: Messages from j to v are multiplied by sqrt(deg(v) / deg(j)). Even attention is
+            then D^-1/2 A D^-1/2 instead of a mean, and vectors of popular items are longer.
+    """
+
+    scale: Tensor | None
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        num_users: int,
+        num_items: int,
+        *,
+        networks: int = 1,
+        self_loops: bool = True,
+        scaled: bool = False,
+    ) -> None:
+        users, items = edge_index[0], edge_index[1] + num_users
+        num_nodes = num_users + num_items
+        loops = torch.arange(num_nodes if self_loops else 0, device=edge_index.device)
+        sources, targets = torch.cat([users, items, loops]), torch.cat([items, users, loops])
+        shift = num_nodes * torch.arange(networks, device=edge_index.device)[:, None]
+        total = networks * num_nodes
+        super().__init__((sources + shift).flatten(), (targets + shift).flatten(), total, total)
+        degrees = self.offsets.diff()
+        scale = (degrees[self.targets] / degrees[self.sources]).sqrt() if scaled else None
+        self.register_buffer("scale", scale, persistent=False)
+
+
+def attend(graph: AttentionGraph, layers: Sequence[AttentionLayer], hidden: Tensor) -> Tensor:
     """Aggregate neighbours by attention (Velickovic et al. 2018, Eq. 1-4, before the sigma).
 
     With z = W h an edge from j to v has the logit LeakyReLU(a1 z_v + a2 z_j); a softmax over the
@@ -45,7 +82,7 @@ def attend(graph: EdgeGraph, layers: Sequence[AttentionLayer], hidden: Tensor) -
     per node, so that memory is O(edges), not O(edges * width).
 
     Args:
-        graph: The edges of all networks: block-diagonal, network after network.
+        graph: The edges of all networks.
         layers: The layer of every network.
         hidden: Vectors of the nodes, float32 [networks, num_nodes, width].
 
@@ -56,25 +93,13 @@ def attend(graph: EdgeGraph, layers: Sequence[AttentionLayer], hidden: Tensor) -
     ends = torch.stack([layer.ends for layer in layers])  # [networks, 2, width]
     mapped = torch.bmm(hidden, weights.mT)
     at_target, at_source = torch.bmm(ends, mapped.mT).unbind(1)  # [networks, num_nodes] each
-    logits = at_target.flatten().index_select(0, graph.targets) + at_source.flatten().index_select(
-        0, graph.sources
-    )
+    logits = at_target.flatten().index_select(0, graph.targets)
+    logits = logits + at_source.flatten().index_select(0, graph.sources)
     alpha = graph.softmax(leaky_relu(logits, SLOPE))
+    if graph.scale is not None:
+        alpha = alpha * graph.scale
     summed: Tensor = graph(alpha, mapped.flatten(0, 1))
     return summed.view_as(mapped)
-
-
-def bipartite_graph(
-    edge_index: Tensor, num_users: int, num_items: int, *, networks: int, self_loops: bool
-) -> EdgeGraph:
-    """Build the interactions in both directions over users then items, one copy per network."""
-    users, items = edge_index[0], edge_index[1] + num_users
-    num_nodes = num_users + num_items
-    loops = torch.arange(num_nodes if self_loops else 0, device=edge_index.device)
-    sources, targets = torch.cat([users, items, loops]), torch.cat([items, users, loops])
-    shift = num_nodes * torch.arange(networks, device=edge_index.device)[:, None]
-    total = networks * num_nodes
-    return EdgeGraph((sources + shift).flatten(), (targets + shift).flatten(), total, total)
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,7 @@ class Design:
         layer_sum: The result is the mean of layers 0..L or layer L.
         self_loops: A node is its own neighbour, as GAT defines N(v).
         last_activation: LeakyReLU also after the last layer, not just between layers.
+        scaled: Messages are scaled by the degrees of their ends, see `AttentionGraph`.
         identity: The matrices W start as the identity.
         edge_share: Part of the interactions an epoch propagates over, redrawn every epoch.
     """
@@ -97,6 +123,7 @@ class Design:
     layer_sum: LayerSum = "mean"
     self_loops: bool = True
     last_activation: bool = False
+    scaled: bool = False
     identity: bool = True
     edge_share: float = 1.0
 
@@ -138,13 +165,17 @@ class Networks(nn.Module):
                     for _ in range(design.num_layers)
                 )
         self.full = self._graph(inputs.edge_index)
-        self.pruned: EdgeGraph | SparseMatrix | None = None
+        self.pruned: AttentionGraph | SparseMatrix | None = None
 
-    def _graph(self, edge_index: Tensor) -> EdgeGraph | SparseMatrix:
+    def _graph(self, edge_index: Tensor) -> AttentionGraph | SparseMatrix:
         if self.design.kind == "lightgcn":
             return symmetric_adjacency(edge_index, *self.sizes)
-        return bipartite_graph(
-            edge_index, *self.sizes, networks=self.count, self_loops=self.design.self_loops
+        return AttentionGraph(
+            edge_index,
+            *self.sizes,
+            networks=self.count,
+            self_loops=self.design.self_loops,
+            scaled=self.design.scaled,
         )
 
     def refresh(self, generator: torch.Generator) -> None:
@@ -175,7 +206,7 @@ class Networks(nn.Module):
             layers = [layer.index_select(1, rows) for layer in layers]
         return torch.stack(layers).mean(0)
 
-    def _attend(self, graph: EdgeGraph, hidden: Tensor, depth: int) -> Tensor:
+    def _attend(self, graph: AttentionGraph, hidden: Tensor, depth: int) -> Tensor:
         attended = attend(graph, self._at(depth), hidden)
         if depth + 1 < self.design.num_layers or self.design.last_activation:
             return leaky_relu(attended, SLOPE)

@@ -35,13 +35,15 @@ class GNNMRParams(Params):
         layer_sum: Final vectors are the `mean` of layers 0..L or the `last` layer.
         self_loops: A node attends to itself too, as GAT defines its neighbourhood.
         last_activation: LeakyReLU also after the last layer, not just between layers.
+        scaled: Messages are multiplied by sqrt(deg(v) / deg(j)), so that even attention is the
+            normalisation of LightGCN instead of a mean.
         edge_share: Part of the interactions an epoch propagates over, redrawn every epoch.
         item_layers: Hops of layer 0 over the item graph of the modality, added to its items.
         k: Neighbours per item in those graphs.
         reg_weight: Weight of the squared norms of the batch's rows of layer 0.
         faithful: The paper to the letter: Eq. 3-6 without item IDs, self-loops or item graphs,
             vectors of the last layer, LeakyReLU after it, W Xavier-uniform. It decides over
-            `item_ids`, `layer_sum`, `self_loops`, `last_activation` and `item_layers`.
+            `item_ids`, `layer_sum`, `self_loops`, `last_activation`, `scaled` and `item_layers`.
     """
 
     embedding_dim: Count = 64
@@ -54,6 +56,7 @@ class GNNMRParams(Params):
     layer_sum: LayerSum = "mean"
     self_loops: bool = True
     last_activation: bool = False
+    scaled: bool = False
     edge_share: Part = 1.0
     item_layers: Layers = 0
     k: Count = 10
@@ -109,6 +112,7 @@ class GNNMR(Recommender):
             layer_sum=params.layer_sum,
             self_loops=params.self_loops,
             last_activation=params.last_activation,
+            scaled=params.scaled,
             identity=not params.faithful,
             edge_share=params.edge_share,
         )
@@ -224,5 +228,6 @@ def _to_the_letter(params: GNNMRParams) -> GNNMRParams:
         layer_sum="last",
         self_loops=False,
         last_activation=True,
+        scaled=False,
         item_layers=0,
     )

@@ -22,6 +22,8 @@ class GATParams(Params):
         layer_sum: Final vectors are the `mean` of layers 0..L or the `last` layer.
         self_loops: A node attends to itself too, as the paper defines its neighbourhood.
         last_activation: LeakyReLU also after the last layer, not just between layers.
+        scaled: Messages are multiplied by sqrt(deg(v) / deg(j)), so that even attention is the
+            normalisation of LightGCN instead of a mean.
         identity: The matrices W start as the identity, else Xavier-uniform.
         edge_share: Part of the training edges used in each epoch, redrawn every epoch.
         reg_weight: Weight of the squared norms of the batch's ID embeddings.
@@ -32,6 +34,7 @@ class GATParams(Params):
     layer_sum: LayerSum = "mean"
     self_loops: bool = True
     last_activation: bool = False
+    scaled: bool = False
     identity: bool = True
     edge_share: Part = 1.0
     reg_weight: Weight = 1e-2
@@ -55,6 +58,7 @@ class GAT(Recommender):
             layer_sum=params.layer_sum,
             self_loops=params.self_loops,
             last_activation=params.last_activation,
+            scaled=params.scaled,
             identity=params.identity,
             edge_share=params.edge_share,
         )

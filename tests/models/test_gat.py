@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from models import GAT
-from models.attention import AttentionLayer, Design, Kind, Networks, attend, bipartite_graph
+from models.attention import AttentionGraph, AttentionLayer, Design, Kind, Networks, attend
 from models.baselines.gat import GATParams
 from models.inputs import Inputs
 
@@ -46,10 +46,22 @@ def by_hand(layer: AttentionLayer, hidden: Tensor, *, self_loops: bool) -> Tenso
 def test_every_network_attends_with_its_own_weights(self_loops: bool) -> None:
     two = layers(2)
     hidden = torch.randn(2, 5, 4, generator=seeded())
-    graph = bipartite_graph(EDGES, 2, 3, networks=2, self_loops=self_loops)
+    graph = AttentionGraph(EDGES, 2, 3, networks=2, self_loops=self_loops)
     result = attend(graph, two, hidden)
     torch.testing.assert_close(result[0], by_hand(two[0], hidden[0], self_loops=self_loops))
     torch.testing.assert_close(result[1], by_hand(two[1], hidden[1], self_loops=self_loops))
+
+
+def test_scaled_and_even_attention_is_the_symmetric_normalisation() -> None:
+    layer = AttentionLayer(4, seeded(), identity=True)
+    layer.ends.data.zero_()
+    hidden = torch.randn(1, 5, 4, generator=seeded())
+    adjacency = torch.eye(5)
+    for node, others in NEIGHBOURS.items():
+        adjacency[node, others] = 1.0
+    scale = adjacency.sum(1).rsqrt()
+    result = attend(AttentionGraph(EDGES, 2, 3, scaled=True), [layer], hidden)
+    torch.testing.assert_close(result[0], scale[:, None] * adjacency * scale @ hidden[0])
 
 
 def networks(design: Design, inputs: Inputs = TINY) -> Networks:
@@ -110,7 +122,7 @@ def test_training_sees_a_share_of_the_edges_and_evaluation_all(kind: Kind, input
 def test_the_score_of_gat_comes_from_attended_ids(inputs: Inputs) -> None:
     model = GAT(inputs, GATParams(embedding_dim=4, num_layers=1), seeded()).eval()
     ids = torch.cat([model.users, model.items])
-    graph = bipartite_graph(inputs.edge_index, *model.networks.sizes, networks=1, self_loops=True)
+    graph = AttentionGraph(inputs.edge_index, *model.networks.sizes)
     attended = attend(graph, model.networks._at(0), ids[None])[0]
     vectors = model.embed()
     torch.testing.assert_close(torch.cat([vectors.users, vectors.items]), (ids + attended) / 2)
@@ -120,6 +132,7 @@ SWITCHES = [
     GATParams(embedding_dim=8, layer_sum="last"),
     GATParams(embedding_dim=8, self_loops=False),
     GATParams(embedding_dim=8, last_activation=True),
+    GATParams(embedding_dim=8, scaled=True),
     GATParams(embedding_dim=8, identity=False),
     GATParams(embedding_dim=8, edge_share=0.5),
     GATParams(embedding_dim=8, num_layers=0),

@@ -27,6 +27,7 @@ VARIANTS = {
     "last layer": replace(SMALL, layer_sum="last"),
     "no self-loops": replace(SMALL, self_loops=False),
     "last activation": replace(SMALL, last_activation=True),
+    "scaled messages": replace(SMALL, scaled=True),
     "edge dropout": replace(SMALL, edge_share=0.5),
     "item graphs": replace(SMALL, item_layers=1),
     "item graphs and IDs": replace(SMALL, item_layers=2, item_ids="network"),
