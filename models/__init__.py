@@ -9,6 +9,7 @@ from models.baselines.bm3 import BM3 as BM3
 from models.baselines.bpr import BPR as BPR
 from models.baselines.deepstyle import DeepStyle as DeepStyle
 from models.baselines.dualgnn import DualGNN as DualGNN
+from models.baselines.egogcn import EgoGCN as EgoGCN
 from models.baselines.freedom import FREEDOM as FREEDOM
 from models.baselines.gat import GAT as GAT
 from models.baselines.grcn import GRCN as GRCN
