@@ -16,6 +16,7 @@ from models.baselines.grcn import GRCN as GRCN
 from models.baselines.item_based import EASE as EASE
 from models.baselines.item_based import ItemCF as ItemCF
 from models.baselines.lattice import LATTICE as LATTICE
+from models.baselines.lgmrec import LGMRec as LGMRec
 from models.baselines.lightgcn import LightGCN as LightGCN
 from models.baselines.mgcn import MGCN as MGCN
 from models.baselines.mmgcn import MMGCN as MMGCN
@@ -24,4 +25,5 @@ from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL
 from models.baselines.vbpr import VBPR as VBPR
 from models.gnnmr import GNNMR as GNNMR
+from models.mgnm import MGNM as MGNM
 from models.micro import MICRO as MICRO

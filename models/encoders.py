@@ -1,5 +1,6 @@
 """Collaborative encoders: they turn ID tables and the interaction graph into vectors."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -18,7 +19,10 @@ from models.sparse import (
 Backbone = Literal["mf", "ngcf", "lightgcn"]
 Adjacency = Literal["symmetric", "random_walk"]
 
-_ADJACENCIES = {"symmetric": symmetric_adjacency, "random_walk": random_walk_adjacency}
+_ADJACENCIES: dict[str, Callable[[Tensor, int, int], SparseMatrix]] = {
+    "symmetric": symmetric_adjacency,
+    "random_walk": random_walk_adjacency,
+}
 
 
 class Encoder(nn.Module):

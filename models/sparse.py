@@ -97,10 +97,18 @@ def powers(matrix: SparseMatrix, dense: Tensor, count: int) -> list[Tensor]:
     return layers
 
 
-def symmetric_adjacency(edge_index: Tensor, num_users: int, num_items: int) -> SparseMatrix:
-    """Bipartite adjacency D^-1/2 A D^-1/2 over users then items, [N, N] (LightGCN, Eq. 3)."""
+def symmetric_adjacency(
+    edge_index: Tensor, num_users: int, num_items: int, *, isolated_keep: bool = False
+) -> SparseMatrix:
+    """Bipartite adjacency D^-1/2 A D^-1/2 over users then items, [N, N] (LightGCN, Eq. 3).
+
+    A node without edges has an empty row or, `isolated_keep`, an edge of weight 1 to itself.
+    """
     rows, columns = _bipartite(edge_index, num_users)
     num_nodes = num_users + num_items
+    if isolated_keep:
+        alone = (torch.bincount(rows, minlength=num_nodes) == 0).nonzero().flatten()
+        rows, columns = torch.cat([rows, alone]), torch.cat([columns, alone])
     edges, weights = gcn_norm(
         torch.stack([rows, columns]), num_nodes=num_nodes, add_self_loops=False
     )
