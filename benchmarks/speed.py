@@ -19,6 +19,7 @@ from training.data.splits import Pairs, make_split
 from training.evaluation import evaluate
 from training.inputs import build_inputs
 from training.registry import build_model, parse_params
+from training.strategies.strategy import Strategy
 from training.trainer import EpochReport, Trainer
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -61,7 +62,7 @@ def main() -> None:
         storage = Discard()
         config = TrainingConfig(max_epochs=EPOCHS, eval_every=EPOCHS, num_threads=arguments.threads)
         empty = Pairs.of(split.train.user_rows[:0], split.train.item_rows[:0])
-        Trainer(model, split.train, empty, config, 0, storage).fit()
+        Trainer(Strategy(model), split.train, empty, config, 0, storage).fit()
         # The first epoch warms caches up.
         rows.append(_row(dataset.name, name, "epoch_seconds", storage.seconds[1:], arguments))
         seconds = []

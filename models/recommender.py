@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.features import slot
-from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
+from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
 
 Scorer = Callable[[Tensor], Tensor]
 """Maps user rows, int64 [batch], to the scores of all items, float32 [batch, num_items]."""
@@ -44,6 +44,14 @@ class Recommender(nn.Module, ABC):
     def components(self, keep: Keep = ALL) -> list[Embeddings]:
         """Return additive parts whose scores sum to the model's; one part by default."""
         return [self.embed(keep)]
+
+    def component_owners(self) -> tuple[Modality | None, ...] | None:
+        """Tell which modality each of `components` depends on, None for one that needs none.
+
+        None as a whole, the default, when a component mixes modalities. A model that names
+        owners promises that masking a modality changes its own components only.
+        """
+        return None
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Partition the parameters by modality; what belongs to none is `shared`.

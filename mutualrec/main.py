@@ -63,6 +63,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         training_errors.QualityGateFailed,
         training_errors.NotServable,
         training_errors.UnknownModel,
+        training_errors.UnknownStrategy,
         training_errors.InvalidParams,
         service_errors.ArtifactError,
         service_errors.ServiceError,

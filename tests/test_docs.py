@@ -12,7 +12,7 @@ from mutualrec.main import app
 from service.app import create_app
 from service.settings import ENV_PREFIX, Settings
 from training.data.splits import SPLITS
-from training.registry import model_names
+from training.registry import model_names, strategy_names
 
 ROOT = Path(__file__).parents[1]
 SERVICE = (ROOT / "docs" / "service.md").read_text()
@@ -44,6 +44,12 @@ def test_every_endpoint_is_documented(endpoint: str) -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_every_model_has_a_section(name: str) -> None:
     assert f"\n## {name}\n" in MODELS
+
+
+@pytest.mark.parametrize("name", strategy_names())
+def test_every_strategy_is_documented(name: str) -> None:
+    section = MODELS.split("\n## Strategies\n")[1].split("\n## ")[0]
+    assert re.search(rf"^### {name}$|`{name}`", section, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", sorted(SPLITS))

@@ -1,7 +1,7 @@
 """The state of an interrupted training run in one safetensors file."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from training.errors import DataError
 from training.files import replacing
+
+_PARTS = ("model", "best_model", "optimizer", "strategy")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Checkpoint:
         model: State of the model, on the CPU.
         best_model: State of the model at the best epoch, on the CPU.
         optimizer: Named moments of the optimizer.
+        strategy: Named state of the training strategy.
     """
 
     epoch: int
@@ -35,6 +38,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     best_model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    strategy: dict[str, Tensor] = field(default_factory=dict)
 
     def advanced(self, epoch: int) -> "Checkpoint":
         """Return the same state at a later, not evaluated epoch."""
@@ -44,7 +48,7 @@ class Checkpoint:
         """Write the file in one step: it is complete or not there."""
         tensors = {
             f"{part}/{name}": value.contiguous()
-            for part in ("model", "best_model", "optimizer")
+            for part in _PARTS
             for name, value in getattr(self, part).items()
         }
         # safetensors refuses tensors that share memory, as the best model does when it is new.
@@ -69,7 +73,7 @@ class Checkpoint:
         Raises:
             DataError: The file is not a checkpoint; the message says how to start anew.
         """
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best_model": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
         try:
             with safe_open(path, framework="pt") as file:
                 numbers = json.loads(file.metadata()["progress"])

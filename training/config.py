@@ -1,7 +1,7 @@
 """Settings of a training run; every one is written into the run folder."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from training.errors import DataError
 from training.evaluation import METRICS
+from training.registry import strategy_names
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -67,6 +68,8 @@ class RunConfig:
         split: Name of the split, see `training.data.splits.make_split`.
         modalities: Modalities the model may use; None is all dense ones.
         training: The training settings.
+        strategy: Registry name of the training strategy.
+        strategy_params: The strategy's parameters by name; those left out have their defaults.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -78,6 +81,8 @@ class RunConfig:
     split: str = "auto"
     modalities: tuple[str, ...] | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    strategy: str = "plain"
+    strategy_params: dict[str, object] = field(default_factory=dict)
 
 
 def read_run_config(
@@ -88,12 +93,17 @@ def read_run_config(
     split: str | None = None,
     params: Mapping[str, object] | None = None,
     training: Mapping[str, object] | None = None,
+    modalities: Sequence[str] | None = None,
+    strategy: str | None = None,
+    strategy_params: Mapping[str, object] | None = None,
 ) -> RunConfig:
     """Combine a TOML file of run settings with values given beside it, which win.
 
-    The file has the fields of `RunConfig`: `split`, `modalities`, and the tables `params` and
-    `training`. It may hold tables for several models, `[micro.params]`; the one called like the
-    model is used then, and none when the model has no table there.
+    The file has the fields of `RunConfig`: `split`, `modalities`, `strategy`, and the tables
+    `params` and `training`. It may hold tables for several models, `[micro.params]`; the one
+    called like the model is used then, and none when the model has no table there. A table called
+    like a strategy, `[micro.ckd]`, counts when that strategy is used: its `params` are the
+    strategy's, its `training` goes before the model's.
 
     Raises:
         DataError: The file is missing or not TOML, or a name or value does not fit.
@@ -105,15 +115,34 @@ def read_run_config(
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{path} cannot be read as TOML: {error}") from error
         content = _settings_of(content, model)
+    strategy = str(strategy or content.get("strategy", "plain")).lower()
+    chosen = _table(content, strategy, {})
+    if unknown := sorted(set(chosen) - {"params", "training"}):
+        raise DataError(
+            f"run settings: {strategy}.{unknown[0]} is unknown; use {strategy}.params "
+            f"and {strategy}.training"
+        )
     values = {
-        **content,
+        **{name: value for name, value in content.items() if name not in strategy_names()},
         "model": model.lower(),
         "seed": seed,
         "params": {**_table(content, "params", {}), **(params or {})},
-        "training": {**_table(content, "training", {}), **(training or {})},
+        "training": {
+            **_table(content, "training", {}),
+            **_table(chosen, "training", {}),
+            **(training or {}),
+        },
+        "strategy": strategy,
+        "strategy_params": {
+            **_table(content, "strategy_params", {}),
+            **_table(chosen, "params", {}),
+            **(strategy_params or {}),
+        },
     }
     if split is not None:
         values["split"] = split
+    if modalities:
+        values["modalities"] = tuple(modalities)
     return parse_run_config(values)
 
 
@@ -132,9 +161,12 @@ def parse_run_config(values: object) -> RunConfig:
 
 def _settings_of(content: Mapping[str, object], model: str) -> dict[str, object]:
     """Pick a model's table out of a file for several, or take the file as it is."""
-    known = {field.name for field in fields(RunConfig)}
+    strategies = set(strategy_names())
+    known = {field.name for field in fields(RunConfig)} | strategies
     # A misspelt setting is no table of settings, so it stays and is refused.
-    several = all(isinstance(table, dict) and table.keys() <= known for table in content.values())
+    several = not content.keys() & strategies and all(
+        isinstance(table, dict) and table.keys() <= known for table in content.values()
+    )
     return _table(content, model.lower(), {} if several else dict(content))
 
 

@@ -9,7 +9,8 @@
 * QualityGateFailed (RuntimeError): a candidate is worse than the version that is live
 * NotServable (RuntimeError): a trained model cannot be written as an artifact
 * UnknownModel (LookupError): no model has this name; lists the ones that exist
-* InvalidParams (ValueError): a model's parameters have an unknown name or a wrong value
+* UnknownStrategy (LookupError): no training strategy has this name; lists the ones that exist
+* InvalidParams (ValueError): parameters of a model or strategy have an unknown name or wrong value
 
 Every message says what was wrong, with which values, and what to do about it.
 """
@@ -99,5 +100,19 @@ class UnknownModel(LookupError):
         super().__init__(f"unknown model {name!r}; choose one of: {', '.join(self.choices)}")
 
 
+class UnknownStrategy(LookupError):
+    """No training strategy is registered under this name.
+
+    Attributes:
+        name: The name that was asked for.
+        choices: The names that exist, sorted.
+    """
+
+    def __init__(self, name: str, choices: Iterable[str]) -> None:
+        self.name = name
+        self.choices = tuple(sorted(choices))
+        super().__init__(f"unknown strategy {name!r}; choose one of: {', '.join(self.choices)}")
+
+
 class InvalidParams(ValueError):
-    """Parameters of a model that cannot be used; the message names each and lists the known."""
+    """Parameters of a model or a strategy cannot be used; names each and lists the known."""

@@ -13,7 +13,7 @@ from training.checkpoint import Checkpoint
 from training.config import RunConfig
 from training.errors import DataError
 from training.files import replace_text, replacing
-from training.stored import load_tensors, read_json, read_record, write_json
+from training.stored import load_tensors, read_record, write_json
 from training.trainer import EpochReport
 
 
@@ -66,7 +66,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(path, wanted)
             return
-        found = read_json(path)
+        # Read as settings, so that a run of before a setting existed has its default.
+        found = json.loads(json.dumps(asdict(self._started())))
         if found != json.loads(json.dumps(wanted)):
             different = sorted(_differences(found, json.loads(json.dumps(wanted))))
             raise DataError(

@@ -1,5 +1,7 @@
 """One training run from a dataset folder to a run folder."""
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from models.inputs import Embeddings, Inputs
 from models.recommender import Recommender
 from training.config import RunConfig, parse_run_config
 from training.curves import draw_curves
@@ -17,12 +20,24 @@ from training.errors import DataError
 from training.evaluation import Metrics, Scorer
 from training.inputs import build_inputs, default_modalities
 from training.provenance import code_commit
-from training.registry import build_model, parse_params
+from training.registry import (
+    build_model,
+    build_strategy,
+    parse_params,
+    parse_strategy_params,
+    strategy_class,
+)
 from training.run_folder import RunFolder, RunResult
+from training.strategies.strategy import KnownPairs, Strategy, Teach
 from training.tested import measure_once
 from training.trainer import EpochReport, Trainer
 
 logger = logging.getLogger(__name__)
+
+TEACHERS = ".teachers"
+"""Folder beside a run's for the runs it learns from; no run can have this name."""
+
+Report = Callable[[EpochReport], None]
 
 
 def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -30,18 +45,28 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
 
     Raises:
         UnknownModel: There is no such model.
+        UnknownStrategy: There is no such strategy.
         InvalidParams: A parameter has an unknown name or a wrong value.
         DataError: The training settings cannot work; the message names the setting.
     """
     config = parse_run_config(asdict(config))
     params = asdict(parse_params(config.model, config.params))
+    strategy_params = asdict(parse_strategy_params(config.strategy, config.strategy_params))
     split = config.split
     if split == "auto":
         split = "official" if dataset.interactions.labels is not None else "random_per_user"
     modalities = config.modalities
     if modalities is None:
         modalities = default_modalities(dataset)
-    return replace(config, params=params, split=split, modalities=modalities)
+    modalities = tuple(sorted(set(modalities)))
+    return replace(
+        config,
+        params=params,
+        split=split,
+        modalities=modalities,
+        strategy=config.strategy.lower(),
+        strategy_params=strategy_params,
+    )
 
 
 def train_run(
@@ -51,12 +76,13 @@ def train_run(
     *,
     cache: Path | None = None,
     device: str = "cpu",
-    report: Callable[[EpochReport], None] = lambda _: None,
+    report: Report = lambda _: None,
 ) -> RunResult:
     """Train a model and leave embeddings and result in `folder`.
 
     A run that was interrupted continues from its checkpoint; one that has finished is returned
-    as it is.
+    as it is. Teachers that the strategy asks for are runs of their own under `.teachers` beside
+    the folder, shared by all runs there with the same settings.
 
     Raises:
         DataError: The folder holds another run, or settings do not fit the data.
@@ -69,11 +95,13 @@ def train_run(
     torch.set_num_threads(config.training.num_threads)
     started = time.monotonic()
     split = make_split(dataset, config.split, config.split_seed)
-    model = _model(dataset, split, config, cache)
+    model = _model(dataset, split, config, cache).to(device)
+    strategy = _strategy(model, split, config)
     # Everything that could be refused has been built: now something may be written.
     folder.start(config, dataset.fingerprint)
+    strategy.prepare(_teaching(dataset, config, folder, cache, device, report))
     trainer = Trainer(
-        model, split.train, split.validation, config.training, config.seed, folder, device
+        strategy, split.train, split.validation, config.training, config.seed, folder, device
     )
     fitted = trainer.fit(report)
     result = RunResult(
@@ -146,7 +174,58 @@ def _model(dataset: Dataset, split: Split, config: RunConfig, cache: Path | None
     inputs = build_inputs(dataset, split.train, config.modalities, cache=cache)
     params = parse_params(config.model, config.params)
     try:
-        return build_model(config.model, params, inputs, config.seed)
+        model = build_model(config.model, params, inputs, config.seed)
     except ValueError as error:
         # Models raise it for inputs they cannot work on, such as those without any modality.
         raise DataError(f"{config.model} cannot learn from {dataset.name}: {error}") from error
+    if strategy_class(config.strategy).min_modalities and not _needs_content(config, inputs):
+        raise DataError(
+            f"{config.strategy} balances modalities and {config.model} uses none; "
+            "choose a model that learns from content, or the strategy plain"
+        )
+    return model
+
+
+def _needs_content(config: RunConfig, inputs: Inputs) -> bool:
+    try:
+        build_model(config.model, parse_params(config.model, config.params), inputs.only(()), 0)
+    except ValueError:
+        return True
+    return False
+
+
+def _strategy(model: Recommender, split: Split, config: RunConfig) -> Strategy:
+    params = parse_strategy_params(config.strategy, config.strategy_params)
+    pairs = KnownPairs(split.train, split.validation)
+    try:
+        return build_strategy(config.strategy, params, model, pairs)
+    except ValueError as error:
+        raise DataError(f"{config.strategy} cannot train {config.model}: {error}") from error
+
+
+def _teaching(
+    dataset: Dataset,
+    config: RunConfig,
+    folder: RunFolder,
+    cache: Path | None,
+    device: str,
+    report: Report,
+) -> Teach:
+    """Return the function that trains a teacher of one modality with the run's settings."""
+
+    def teach(modality: str) -> Embeddings:
+        alone = replace(config, strategy="plain", strategy_params={}, modalities=(modality,))
+        alone = resolve(alone, dataset)
+        content = json.dumps([asdict(alone), dataset.fingerprint], sort_keys=True)
+        key = hashlib.sha256(content.encode()).hexdigest()[:12]
+        teacher = RunFolder(folder.path.parent / TEACHERS / f"{config.model}-{modality}-{key}")
+
+        def show(entry: EpochReport) -> None:
+            terms = {f"{modality} teacher's {name}": x for name, x in entry.terms.items()}
+            report(replace(entry, terms=terms))
+
+        train_run(dataset, alone, teacher, cache=cache, device=device, report=show)
+        stored = teacher.embeddings()
+        return Embeddings(stored["users"], stored["items"])
+
+    return teach

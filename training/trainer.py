@@ -1,4 +1,4 @@
-"""The one training loop. It knows no model by name."""
+"""The one training loop. It knows no model and no strategy by name."""
 
 import logging
 import time
@@ -18,6 +18,7 @@ from training.data.sampling import NegativeSampler, batches, user_uniform_batche
 from training.data.splits import Pairs
 from training.errors import TrainingDiverged
 from training.evaluation import Metrics, evaluate
+from training.strategies.strategy import Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Trainer:
     """Trains one model on one split.
 
     Args:
-        model: The recommender; one without parameters is only evaluated.
+        strategy: Turns the model into loss terms; a model without parameters is only evaluated.
         train: Training pairs.
         validation: Pairs of the validation split. The test split is not known here.
         config: Training settings.
@@ -78,7 +79,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Recommender,
+        strategy: Strategy,
         train: Pairs,
         validation: Pairs,
         config: TrainingConfig,
@@ -86,15 +87,16 @@ class Trainer:
         storage: Storage,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.model = model.to(device)
+        self.strategy = strategy
+        self.model: Recommender = strategy.model.to(device)
         self.train = train
         self.validation = validation
         self.config = config
         self.seed = seed
         self.storage = storage
         self.device = torch.device(device)
-        self.sampler = NegativeSampler(train, model.num_users, model.num_items)
-        parameters = list(model.parameters())
+        self.sampler = NegativeSampler(train, self.model.num_users, self.model.num_items)
+        parameters = list(self.model.parameters())
         self.optimizer = (
             torch.optim.Adam(parameters, config.learning_rate, fused=True) if parameters else None
         )
@@ -136,6 +138,7 @@ class Trainer:
             return Checkpoint(-1, -1, -1.0, 0, 0.0, state, state, {})
         self.model.load_state_dict(found.model)
         _restore(self.optimizer, list(self.model.parameters()), found.optimizer)
+        self.strategy.restore(found.strategy)
         logger.info("resumed after epoch=%d best=%.4f", found.epoch, found.best)
         return found
 
@@ -172,6 +175,7 @@ class Trainer:
             model=model,
             best_model=model if improved else state.best_model,
             optimizer=_moments(self.optimizer, list(self.model.parameters())),
+            strategy=self.strategy.state(),
         )
         self._report(
             EpochReport(
@@ -188,13 +192,14 @@ class Trainer:
         seed = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
         self.model.refresh(epoch, generator)
+        self.strategy.start_epoch(epoch)
         assert self.optimizer is not None
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * config.learning_rate_decay ** (epoch / 50)
         sums: dict[str, Tensor] = {}
         count = 0
         for count, batch in enumerate(self._batches(generator), start=1):
-            terms = self.model.loss(batch)
+            terms = self.strategy.loss(batch)
             total = torch.stack(list(terms.values())).sum()
             if not torch.isfinite(total):
                 raise TrainingDiverged(
@@ -202,9 +207,11 @@ class Trainer:
                 )
             self.optimizer.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
+            self.strategy.after_backward(batch)
             self.optimizer.step()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+        self.strategy.end_epoch(epoch)
         return {name: float(value) / max(count, 1) for name, value in sums.items()}
 
     def _batches(self, generator: torch.Generator) -> Iterator[Batch]:

@@ -35,9 +35,21 @@ def train(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Training setting name=value; repeatable.")
     ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How to train: plain (the default), ckd, gb or ogm.")
+    ] = None,
+    strategy_param: Annotated[
+        list[str] | None, typer.Option(help="Strategy parameter name=value; repeatable.")
+    ] = None,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="Modality to learn from; repeatable. All dense ones if none."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initial values and sampling.")] = 0,
     split: Annotated[str | None, typer.Option(help="Split to train and validate on.")] = None,
-    name: Annotated[str | None, typer.Option(help="Run name; <model>-seed<seed> if none.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Run name; <model>[-<strategy>]-seed<seed> if none.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -54,9 +66,13 @@ def train(
         split=split,
         params=parse_settings(param or []),
         training=parse_settings(setting or []),
+        modalities=modality,
+        strategy=strategy,
+        strategy_params=parse_settings(strategy_param or []),
     )
     data = read_dataset(dataset)
-    folder = RunFolder(workspace(home).run(data.name, name or f"{run.model}-seed{seed}"))
+    trained = run.model if run.strategy == "plain" else f"{run.model}-{run.strategy}"
+    folder = RunFolder(workspace(home).run(data.name, name or f"{trained}-seed{seed}"))
     with training_progress(
         folder.path.name, run.training.max_epochs, run.training.metric
     ) as report:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,26 @@ def test_publishing_without_an_ensemble_says_what_to_do(invoke: Invoke, demo: Pa
     result = invoke("publish", demo)
     assert result.code == 1
     assert "mutualrec ensemble" in result.err
+
+
+def test_a_strategy_and_modalities_are_chosen_by_option(
+    invoke: Invoke, demo: Path, tmp_path: Path
+) -> None:
+    chosen = ("--strategy", "ckd", "--strategy-param", "distill_weight=0.5")
+    modalities = ("--modality", "image", "--modality", "text")
+    done = train(invoke, demo, "micro", *chosen, *modalities, "--param", "embedding_dim=8")
+    assert done.code == 0
+    runs = tmp_path / "var" / "runs" / "demo"
+    stored = json.loads((runs / "micro-ckd-seed0" / "config.json").read_text())["run"]
+    assert (stored["strategy"], stored["modalities"]) == ("ckd", ["image", "text"])
+    assert stored["strategy_params"]["distill_weight"] == 0.5
+    assert "micro-ckd-seed0" in invoke("ensemble", demo).out
+
+
+def test_a_strategy_that_cannot_work_is_refused_in_one_line(invoke: Invoke, demo: Path) -> None:
+    one = train(invoke, demo, "micro", "--strategy", "ckd", "--modality", "text")
+    assert (one.code, one.err.count("\n")) == (1, 1)
+    assert "choose more of them, or the strategy plain" in one.err
+    unknown = train(invoke, demo, "micro", "--strategy", "mutual")
+    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
+    assert "choose one of: ckd, gb, ogm, plain" in unknown.err

@@ -1,0 +1,253 @@
+"""Strategies in whole runs: teachers, resuming, settings, what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.config import RunConfig, read_run_config
+from training.data.dataset import Dataset
+from training.errors import DataError, InvalidParams, UnknownStrategy
+from training.run_folder import RunFolder, finished_runs
+from training.runs import resolve, train_run
+from training.trainer import EpochReport
+
+Make = Callable[..., RunConfig]
+STRATEGIES = {
+    "ckd": {"distill_weight": 0.5},
+    "gb": {"estimate_every": 1},
+    "ogm": {"strength": 1.0, "noise": True},
+}
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(number: int) -> Callable[[EpochReport], None]:
+    """Kill at the given report, counting those of teachers."""
+    seen = []
+
+    def report(entry: EpochReport) -> None:
+        seen.append(entry)
+        if len(seen) == number:
+            raise Killed
+
+    return report
+
+
+@pytest.fixture
+def strategy_config(run_config: Make) -> Make:
+    def make(strategy: str = "ckd", model: str = "micro", **training: object) -> RunConfig:
+        config = run_config(model, **{"max_epochs": 6, **training})
+        return replace(config, strategy=strategy, strategy_params=dict(STRATEGIES[strategy]))
+
+    return make
+
+
+def train(dataset: Dataset, config: RunConfig, path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    train_run(dataset, config, folder)
+    return folder
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_strategy_changes_what_is_learned(
+    strategy: str, demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    config = strategy_config(strategy, max_epochs=2)
+    plain = train(demo_dataset, replace(config, strategy="plain", strategy_params={}), tmp_path)
+    changed = train(demo_dataset, config, tmp_path / "changed")
+    assert not torch.equal(plain.embeddings()["items"], changed.embeddings()["items"])
+
+
+# ckd reports six epochs of either teacher first, so 3 and 8 kill teachers.
+@pytest.mark.parametrize(
+    ("strategy", "report"),
+    [("ckd", 3), ("ckd", 8), ("ckd", 15), ("ckd", 17), ("gb", 3), ("gb", 5), ("ogm", 3)],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been_killed(
+    strategy: str, report: int, demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    config = strategy_config(strategy)
+    whole = train(demo_dataset, config, tmp_path / "a" / "whole")
+    killed = RunFolder(tmp_path / "b" / "killed")
+    with pytest.raises(Killed):
+        train_run(demo_dataset, config, killed, report=kill_at(report))
+    train_run(demo_dataset, config, killed)
+    assert torch.equal(whole.embeddings()["items"], killed.embeddings()["items"])
+    assert torch.equal(whole.embeddings()["users"], killed.embeddings()["users"])
+
+
+def test_a_teacher_is_a_run_of_one_modality_with_the_same_settings(
+    demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    folder = train(demo_dataset, strategy_config(max_epochs=2), tmp_path / "run")
+    teachers = [path.config() for path in finished_runs(tmp_path / ".teachers")]
+    assert [teacher.modalities for teacher in teachers] == [("image",), ("text",)]
+    assert {teacher.strategy for teacher in teachers} == {"plain"}
+    assert teachers[0].params == folder.config().params
+    assert teachers[0].training == folder.config().training
+
+
+def test_teachers_are_trained_once_for_all_runs_with_their_settings(
+    demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    config = strategy_config(max_epochs=2)
+    train(demo_dataset, config, tmp_path / "first")
+    reports: list[EpochReport] = []
+    other = replace(config, strategy_params={"distill_weight": 2.0})
+    train_run(demo_dataset, other, RunFolder(tmp_path / "second"), report=reports.append)
+    assert len(reports) == 2
+    train_run(demo_dataset, replace(other, seed=1), RunFolder(tmp_path / "third"))
+    assert len(finished_runs(tmp_path / ".teachers")) == 4
+
+
+def test_teachers_are_no_members_of_an_ensemble(
+    demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    train(demo_dataset, strategy_config(max_epochs=2), tmp_path / "run")
+    assert [run.path.name for run in finished_runs(tmp_path)] == ["run"]
+
+
+def test_what_a_teacher_learns_is_reported_under_its_name(
+    demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    reports: list[EpochReport] = []
+    config = strategy_config(max_epochs=1)
+    train_run(demo_dataset, config, RunFolder(tmp_path / "run"), report=reports.append)
+    assert "image teacher's bpr" in reports[0].terms
+    assert "text teacher's bpr" in reports[1].terms
+    assert "ckd_specific" in reports[2].terms
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_modality_cannot_be_balanced(
+    strategy: str, demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    config = replace(strategy_config(strategy), modalities=("text",))
+    with pytest.raises(DataError, match="needs at least 2; there are: text; choose more"):
+        train(demo_dataset, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_model_without_content_is_refused(
+    strategy: str, demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="lightgcn uses none; choose a model that learns from"):
+        train(demo_dataset, strategy_config(strategy, "lightgcn"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_strategy_lists_the_choices(demo_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UnknownStrategy, match="'dkc'; choose one of: ckd, gb, ogm, plain"):
+        train(demo_dataset, RunConfig(model="micro", strategy="dkc"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"tau": 1}, r"parameters of ckd: tau: .*known: distill_weight"),
+        ({"momentum": 1.0}, r"momentum: .*less than 1"),
+        ({"specific": "huber"}, r"specific: .*'hinge', 'kl', 'mse' or 'none'"),
+    ],
+)
+def test_parameters_of_a_strategy_are_checked(
+    params: dict[str, object], message: str, demo_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = RunConfig(model="micro", strategy="ckd", strategy_params=params)
+    with pytest.raises(InvalidParams, match=message):
+        train(demo_dataset, config, tmp_path)
+
+
+def test_every_parameter_of_the_strategy_is_written_down(demo_dataset: Dataset) -> None:
+    resolved = resolve(RunConfig(model="micro", strategy="CKD"), demo_dataset)
+    assert resolved.strategy == "ckd"
+    assert resolved.strategy_params == {
+        "distill_weight": 0.01,
+        "generic_weight": 5.0,
+        "temperature": 0.1,
+        "generic_triples": 5000,
+        "specific": "hinge",
+        "reweighting": "batch",
+        "momentum": 0.9,
+        "standardise": False,
+    }
+
+
+def test_the_order_of_modalities_makes_no_other_run(demo_dataset: Dataset) -> None:
+    one, other = (
+        resolve(RunConfig(model="micro", modalities=chosen), demo_dataset)
+        for chosen in (("text", "image"), ("image", "text", "text"))
+    )
+    assert one == other
+
+
+def test_a_run_of_before_there_were_strategies_is_a_plain_one(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    folder = train(demo_dataset, run_config(), tmp_path)
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["run"]["strategy"], stored["run"]["strategy_params"]
+    path.write_text(json.dumps(stored))
+    assert folder.config().strategy == "plain"
+    again = train_run(demo_dataset, run_config(), folder, report=kill_at(1))
+    assert again == folder.result()
+
+
+SETTINGS = """
+[micro.params]
+embedding_dim = 16
+[micro.training]
+max_epochs = 50
+patience = 3
+[micro.ckd.params]
+distill_weight = 0.3
+temperature = 0.5
+[micro.ckd.training]
+max_epochs = 20
+[micro.gb.params]
+floor = 0.5
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def test_a_file_holds_settings_of_each_strategy(settings: Path) -> None:
+    ckd = read_run_config(
+        settings, model="micro", seed=0, strategy="CKD", strategy_params={"temperature": 1.0}
+    )
+    assert ckd.strategy_params == {"distill_weight": 0.3, "temperature": 1.0}
+    assert (ckd.training.max_epochs, ckd.training.patience) == (20, 3)
+    assert ckd.params == {"embedding_dim": 16}
+    plain = read_run_config(settings, model="micro", seed=0)
+    assert (plain.strategy, plain.strategy_params) == ("plain", {})
+    assert plain.training.max_epochs == 50
+
+
+def test_a_file_can_choose_strategy_and_modalities(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('strategy = "gb"\nmodalities = ["text", "image"]\n[gb.params]\nfloor = 0.5\n')
+    chosen = read_run_config(path, model="micro", seed=0)
+    assert (chosen.strategy, chosen.strategy_params) == ("gb", {"floor": 0.5})
+    assert chosen.modalities == ("text", "image")
+    other = read_run_config(path, model="micro", seed=0, strategy="ogm", modalities=["audio"])
+    assert (other.strategy, other.strategy_params) == ("ogm", {})
+    assert other.modalities == ("audio",)
+
+
+def test_an_unknown_table_of_a_strategy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[micro.ckd]\ntemperature = 0.5\n")
+    with pytest.raises(DataError, match=r"ckd\.temperature is unknown; use ckd\.params"):
+        read_run_config(path, model="micro", seed=0, strategy="ckd")
