@@ -78,6 +78,10 @@ class DeepStyle(Recommender):
         items = [self.items, *(self._style(modality, keep) for modality in self.modalities)]
         return [Embeddings(self.users, part) for part in items]
 
+    def component_owners(self) -> tuple[Modality | None, ...]:
+        """Every part but the first belongs to its modality."""
+        return (None, *self.modalities)
+
     def _style(self, modality: Modality, keep: Keep) -> Tensor:
         projection = self.projections[slot(modality)]
         assert isinstance(projection, Projection)

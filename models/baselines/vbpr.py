@@ -66,6 +66,10 @@ class VBPR(Recommender):
         parts = [Embeddings(self.users, self.items)]
         return parts + [self._content(modality, keep) for modality in self.modalities]
 
+    def component_owners(self) -> tuple[Modality | None, ...]:
+        """Every part but the first belongs to its modality."""
+        return (None, *self.modalities)
+
     def _content(self, modality: Modality, keep: Keep) -> Embeddings:
         projection = self.projections[slot(modality)]
         assert isinstance(projection, Projection)
