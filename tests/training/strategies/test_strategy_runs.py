@@ -64,10 +64,10 @@ def test_a_strategy_changes_what_is_learned(
     assert not torch.equal(plain.embeddings()["items"], changed.embeddings()["items"])
 
 
-# ckd reports six epochs of either teacher first, so 3 and 8 kill teachers.
+# ckd reports six epochs of either teacher first, so 8 kills the second one.
 @pytest.mark.parametrize(
     ("strategy", "report"),
-    [("ckd", 3), ("ckd", 8), ("ckd", 15), ("ckd", 17), ("gb", 3), ("gb", 5), ("ogm", 3)],
+    [("ckd", 8), ("ckd", 17), ("gb", 5), ("ogm", 3)],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been_killed(
     strategy: str, report: int, demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
