@@ -21,6 +21,7 @@ from models.baselines.lightgcn import LightGCN as LightGCN
 from models.baselines.mgcn import MGCN as MGCN
 from models.baselines.mmgcn import MMGCN as MMGCN
 from models.baselines.ngcf import NGCF as NGCF
+from models.baselines.pmgt import PMGT as PMGT
 from models.baselines.popularity import Popularity as Popularity
 from models.baselines.sgl import SGL as SGL
 from models.baselines.vbpr import VBPR as VBPR
