@@ -46,7 +46,8 @@ def draw(experiment: Experiment, rows: Sequence[Row], path: Path) -> None:
     if not datasets:
         return
     curve = experiment.picture == "curve"
-    height = 3.2 if curve else 0.9 + 0.24 * max(len(experiment.labels), 4)
+    lines = max(sum(name == dataset for name, _ in measured) for dataset in datasets)
+    height = 3.2 if curve else 1.0 + 0.24 * max(lines, 4)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(datasets) + 1.4, height), layout="constrained")
         FigureCanvasSVG(figure)
@@ -65,14 +66,25 @@ def _bars(
     labels = [v.label for v in experiment.variants_on(dataset)]
     labels += [ensemble.label for ensemble in experiment.ensembles]
     labels = [label for label in labels if (dataset, label) in measured]
+    series = {variant.label: variant.series for variant in experiment.variants}
+    colours = dict(zip(dict.fromkeys(series.values()), COLOURS, strict=False))
+    named: set[str] = set()
     for place, label in enumerate(labels):
-        row = measured[dataset, label]
-        panel.barh(place, _value(row), xerr=_errors([row]), color=COLOURS[0], height=0.7)
+        row, group = measured[dataset, label], series.get(label, "")
+        panel.barh(
+            *(place, _value(row)),
+            xerr=_errors([row]),
+            color=colours.get(group, COLOURS[-1]),
+            height=0.7,
+            label="" if group in named else group,
+        )
+        named.add(group)
     published = _published(experiment, dataset)
     known = [(published[label], at) for at, label in enumerate(labels) if label in published]
     if known:
         panel.plot(*zip(*known, strict=True), "D", color=PUBLISHED, ms=4, label="published")
-        panel.legend(loc="lower right")
+    if known or named - {""}:
+        panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     panel.set_yticks(range(len(labels)), labels)
     panel.invert_yaxis()
     panel.set_xlabel(METRIC)
