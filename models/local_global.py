@@ -30,6 +30,8 @@ class LocalGlobalParams(Params):
         num_feature_layers: Propagation layers K of the features, of which the last is taken.
         edge_share: Part of the interactions an epoch propagates IDs over, redrawn every epoch;
             below 1 a deviation.
+        unit_features: Normalise every item's features first, so that none outweighs the others
+            where they are averaged; a deviation. Dense features only.
         num_item_layers: Times the features are averaged over the graph of similar items before
             all else; above 0 a deviation, for features that are noisy. Dense features only.
         k: Similar items per item in that graph.
@@ -50,6 +52,7 @@ class LocalGlobalParams(Params):
     num_layers: Layers = 2
     num_feature_layers: Layers = 2
     edge_share: Part = 1.0
+    unit_features: bool = False
     num_item_layers: Layers = 0
     k: Count = 10
     modality_weights: Mapping[Modality, Weight] = field(default_factory=dict)
@@ -222,15 +225,18 @@ def contrast(anchors: Tensor, candidates: Tensor, ids: Tensor, temperature: floa
     return cross_entropy(logits.masked_fill(repeated, -torch.inf), rows)
 
 
-def smoothed(inputs: Inputs, k: int, times: int) -> Inputs:
-    """Replace dense features by their average over the k similar items, `times` times.
+def prepared(inputs: Inputs, params: LocalGlobalParams) -> Inputs:
+    """Return the inputs with dense features normalised and averaged as the parameters say.
 
     Raises:
         ValueError: As for `models.item_graph.neighbours_of`.
     """
     features = dict(inputs.features)
-    for modality in features if times else ():
-        graph = item_graph(inputs, modality, k)
-        for _ in range(times):
-            features[modality] = graph(features[modality])
+    for modality in features:
+        if params.unit_features:
+            features[modality] = normalize(features[modality], dim=-1)
+        if params.num_item_layers:
+            graph = item_graph(inputs, modality, params.k)
+            for _ in range(params.num_item_layers):
+                features[modality] = graph(features[modality])
     return replace(inputs, features=features)

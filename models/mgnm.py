@@ -10,7 +10,7 @@ from models.decorrelation import covariance, dynamic_de_redundancy, redundancy
 from models.features import Projection, slot
 from models.hypergraph import Hypergraph
 from models.inputs import ALL, Batch, Inputs, Keep, Modality
-from models.local_global import LocalGlobal, LocalGlobalParams, smoothed
+from models.local_global import LocalGlobal, LocalGlobalParams, prepared
 from models.params import Count, Weight, xavier
 
 
@@ -101,7 +101,7 @@ class MGNM(LocalGlobal):
     """
 
     def __init__(self, inputs: Inputs, params: MGNMParams, generator: torch.Generator) -> None:
-        inputs = smoothed(inputs, params.k, params.num_item_layers)
+        inputs = prepared(inputs, params)
         hypergraph = Hypergraph(
             inputs,
             params.num_hyper_layers,

@@ -8,7 +8,7 @@ from torch import Tensor
 from models.features import projections, slot
 from models.hypergraph import Hypergraph
 from models.inputs import ALL, Inputs, Keep
-from models.local_global import LocalGlobal, LocalGlobalParams, smoothed
+from models.local_global import LocalGlobal, LocalGlobalParams, prepared
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LGMRec(LocalGlobal):
     """
 
     def __init__(self, inputs: Inputs, params: LGMRecParams, generator: torch.Generator) -> None:
-        inputs = smoothed(inputs, params.k, params.num_item_layers)
+        inputs = prepared(inputs, params)
         hypergraph = Hypergraph(
             inputs, params.num_hyper_layers, params.gumbel_temperature, params.keep_share
         )

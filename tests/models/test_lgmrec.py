@@ -8,7 +8,7 @@ from models import LGMRec
 from models.baselines.lgmrec import LGMRecParams
 from models.inputs import Batch, Inputs
 from models.item_graph import item_graph
-from models.local_global import contrast, smoothed
+from models.local_global import contrast, prepared
 
 
 def make(inputs: Inputs, params: LGMRecParams) -> LGMRec:
@@ -106,11 +106,18 @@ def test_the_same_user_twice_is_no_negative_of_itself() -> None:
 
 def test_features_can_be_averaged_over_similar_items_first(inputs: Inputs) -> None:
     graph = item_graph(inputs, "text", 5)
-    twice = smoothed(inputs, 5, 2)
+    params = LGMRecParams(embedding_dim=8, num_item_layers=2, k=5)
+    twice = prepared(inputs, params)
     torch.testing.assert_close(twice.features["text"], graph(graph(inputs.features["text"])))
-    model = make(inputs, LGMRecParams(embedding_dim=8, num_item_layers=2, k=5))
+    model = make(inputs, params)
     torch.testing.assert_close(model.prototypes["of_text"].features, twice.features["text"])
     torch.testing.assert_close(model._local("text").projection.features, twice.features["text"])
+
+
+def test_features_can_be_normalised_first(inputs: Inputs) -> None:
+    model = make(inputs, LGMRecParams(embedding_dim=8, unit_features=True))
+    expected = normalize(inputs.features["text"], dim=-1)
+    torch.testing.assert_close(model.prototypes["of_text"].features, expected)
 
 
 def test_ids_are_propagated_over_fewer_edges_in_training_only(inputs: Inputs) -> None:
