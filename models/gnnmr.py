@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax, logsigmoid, pad
 
 from models.attention import Design, Kind, LayerSum, Networks
 from models.features import mean_ablated, projections, slot
-from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, kept
+from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality, kept
 from models.item_graph import item_graph
 from models.params import Count, Layers, Params, Part, Positive, Weight, item_table, user_table
 from models.recommender import Recommender
@@ -147,6 +147,12 @@ class GNNMR(Recommender):
         if self.params.ensemble == "ave":
             return [Embeddings(users.mean(0), items.mean(0))]
         return [Embeddings(*pair) for pair in zip(users, items, strict=True)]
+
+    def component_owners(self) -> tuple[Modality | None, ...] | None:
+        """Every network belongs to its modality, that of the item IDs to none."""
+        if self.params.ensemble == "ave":
+            return None
+        return (*self.modalities, None) if IDS in self.users else self.modalities
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `mutual` and `reg`, each summed over the networks."""

@@ -143,9 +143,21 @@ def test_the_average_is_taken_over_networks_whose_users_start_alike(inputs: Inpu
     torch.testing.assert_close(average.embed().items, (first.items + second.items) / 2)
 
 
+@pytest.mark.parametrize("variant", ["item graphs", "item graphs and IDs", "last activation"])
+def test_masking_a_modality_changes_its_own_network_only(variant: str, inputs: Inputs) -> None:
+    model = make(inputs, VARIANTS[variant])
+    owners = model.component_owners()
+    pairs = zip(model.components(), model.components(frozenset({"text"})), strict=True)
+    changed = [not torch.equal(whole.items, masked.items) for whole, masked in pairs]
+    assert owners is not None
+    assert changed == [owner == "image" for owner in owners]
+    assert make(inputs, VARIANTS["average"]).component_owners() is None
+
+
 def test_a_network_of_item_ids_is_one_more_part(inputs: Inputs) -> None:
     model = make(inputs, VARIANTS["a network of item IDs"])
     assert len(model.components()) == 3
+    assert model.component_owners() == ("image", "text", None)
     assert set(model.param_groups()) == {"shared", "image", "text"}
 
 
