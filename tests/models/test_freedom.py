@@ -9,6 +9,8 @@ from models import FREEDOM
 from models.baselines.freedom import FREEDOMParams
 from models.inputs import Batch, Inputs, Neighbours
 from models.item_graph import unweighted_item_graph
+from training.errors import InvalidParams
+from training.registry import parse_params
 
 
 def make(inputs: Inputs, params: FREEDOMParams) -> FREEDOM:
@@ -123,3 +125,10 @@ def test_the_graph_of_an_ablated_modality_is_the_identity(inputs: Inputs) -> Non
 def test_neighbours_without_features_are_not_enough(inputs: Inputs) -> None:
     with pytest.raises(ValueError, match="features"):
         make(replace(inputs, features={}), FREEDOMParams(k=5))
+
+
+def test_weights_of_modalities_are_read_from_settings_and_not_negative() -> None:
+    params = parse_params("freedom", {"modality_weights": {"text": 0.9, "image": 0.1}})
+    assert params == FREEDOMParams(modality_weights={"text": 0.9, "image": 0.1})
+    with pytest.raises(InvalidParams, match=r"modality_weights\.text"):
+        parse_params("freedom", {"modality_weights": {"text": -0.9}})
