@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from model_kinds import multimodal_names
 from tiny_inputs import random_inputs
 
 from models.inputs import Batch, Categories, Inputs
@@ -35,19 +36,10 @@ def is_trained(name: str) -> bool:
     return bool(list(make(name, random_inputs()).parameters()))
 
 
-def is_multimodal(name: str) -> bool:
-    """A model that needs content says so when there is none."""
-    try:
-        make(name, random_inputs({}))
-    except ValueError:
-        return True
-    return False
-
-
 NAMES = model_names()
 TRAINED = [name for name in NAMES if is_trained(name)]
 PERSONAL = [name for name in NAMES if name != "popularity"]
-MULTIMODAL = [name for name in NAMES if is_multimodal(name)]
+MULTIMODAL = multimodal_names()
 
 
 def test_the_kinds_of_models_are_told_apart() -> None:
