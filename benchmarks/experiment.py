@@ -32,7 +32,7 @@ class Variant:
         model: Registry name.
         params: Changed parameters of the model.
         training: Changed training settings.
-        strategy: Training strategy; empty is the plain one.
+        strategy: Training strategy.
         strategy_params: Changed parameters of the strategy.
         modalities: Modalities the model may use; None is all dense ones.
         split: Name of the split.
@@ -51,7 +51,7 @@ class Variant:
     model: str
     params: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
-    strategy: str = ""
+    strategy: str = "plain"
     strategy_params: dict[str, object] = field(default_factory=dict)
     modalities: tuple[str, ...] | None = None
     split: str = "auto"
@@ -211,15 +211,17 @@ def run_config(
         DataError: A name or value does not fit.
     """
     path = configs / f"{dataset}.toml"
-    config = read_run_config(
+    return read_run_config(
         path if path.exists() else None,
         model=variant.model,
         seed=seed,
         split=variant.split,
+        modalities=variant.modalities,
+        strategy=variant.strategy,
+        strategy_params=variant.strategy_params,
         params=variant.params,
         training={**variant.training, "num_threads": num_threads},
     )
-    return config if variant.modalities is None else replace(config, modalities=variant.modalities)
 
 
 def _points(curve: dict[str, object]) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ from mutualrec.workspace import Workspace
 from training.config import RunConfig
 from training.data.dataset import Dataset
 from training.run_folder import RunFolder
-from training.runs import resolve
+from training.runs import resolve, teacher_folder
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,20 @@ class Place:
 
         Raises:
             DataError: A setting does not fit.
-            UnknownModel: There is no such model.
+            UnknownModel, UnknownStrategy: There is no such model or strategy.
             InvalidParams: A parameter does not fit.
         """
         given = run_config(variant, dataset.name, seed, self.num_threads, self.configs)
         return resolve(given, dataset)
 
     def run(self, dataset: Dataset, variant: Variant, seed: int) -> RunFolder:
-        """Return the folder of a run; equal settings share it, whichever experiment asks."""
+        """Return the folder of a run; equal settings share it, whichever experiment asks.
+
+        A plain run on one modality is what a strategy takes as a teacher, so it lies there.
+        """
         config = self.config(dataset, variant, seed)
+        if variant.modalities and len(variant.modalities) == 1 and config.strategy == "plain":
+            return teacher_folder(self.workspace.runs(dataset.name), config, dataset)
         key = _digest([asdict(replace(config, seed=0)), dataset.fingerprint])
         name = f"bench-{config.model}-{key}-seed{seed}"
         return RunFolder(self.workspace.run(dataset.name, name))

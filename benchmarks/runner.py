@@ -4,13 +4,9 @@ Any number of processes may work on one home folder: each run is taken by one of
 go on with what is free and use the run when it is done.
 """
 
-import fcntl
-import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.experiment import EnsembleVariant, Experiment, Variant
 from benchmarks.measured import ensemble_rows, measured, variant_rows
@@ -19,13 +15,18 @@ from benchmarks.rows import Row, commit, update_rows
 from mutualrec.progress import training_progress
 from training.data.dataset import Dataset
 from training.ensemble_folder import build_ensemble, evaluate_ensemble
-from training.errors import DataError, InvalidParams, TrainingDiverged, UnknownModel
+from training.errors import (
+    DataError,
+    InvalidParams,
+    TrainingDiverged,
+    UnknownModel,
+    UnknownStrategy,
+)
+from training.files import taking
 from training.runs import evaluate_run, train_run
 from training.tested import read_tested
 
-logger = logging.getLogger(__name__)
-
-EXPECTED = (DataError, InvalidParams, TrainingDiverged, UnknownModel)
+EXPECTED = (DataError, InvalidParams, TrainingDiverged, UnknownModel, UnknownStrategy)
 WAIT_S = 5.0
 Show = Callable[[str], None]
 
@@ -86,7 +87,7 @@ def check(jobs: Iterable[Job], place: Place) -> None:
     """Refuse unknown models, parameters and settings before anything is trained.
 
     Raises:
-        DataError, InvalidParams, UnknownModel: Something does not fit.
+        DataError, InvalidParams, UnknownModel, UnknownStrategy: Something does not fit.
     """
     for job in jobs:
         if isinstance(job.subject, Variant) and job.seed is not None:
@@ -133,7 +134,7 @@ def _attempt(job: Job, place: Place, title: str, show: Show) -> bool:
     else:
         assert job.seed is not None
         path = place.run(job.dataset, subject, job.seed).path
-    with _taken(path) as mine:
+    with taking(path, wait=False) as mine:
         if not mine:
             return False
         show(title)
@@ -185,19 +186,6 @@ def _lacks_members(job: Job, place: Place) -> bool:
         return False
     runs = place.members(job.experiment, job.dataset, job.subject)
     return not all(run.finished for run in runs)
-
-
-@contextmanager
-def _taken(path: Path) -> Iterator[bool]:
-    """Try to be the one process that measures a folder; yields whether it is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _check_labels(experiments: Iterable[Experiment], only: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """Writing files and folders completely or not at all."""
 
+import fcntl
 import os
 import shutil
 import uuid
@@ -71,6 +72,24 @@ def replace_folder(folder: Path, fill: Callable[[Path], None], marker: str) -> N
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     sync(folder.parent)
+
+
+@contextmanager
+def taking(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Be the one process that works on a file or folder, which need not exist yet.
+
+    Args:
+        path: What is worked on; a lock file stays beside it.
+        wait: Wait while another process holds it; otherwise False is yielded at once.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def sync(path: Path) -> None:

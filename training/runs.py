@@ -18,6 +18,7 @@ from training.data.dataset import Dataset
 from training.data.splits import Split, make_split
 from training.errors import DataError
 from training.evaluation import Metrics, Scorer
+from training.files import taking
 from training.inputs import build_inputs, default_modalities
 from training.provenance import code_commit
 from training.registry import (
@@ -203,6 +204,20 @@ def _strategy(model: Recommender, split: Split, config: RunConfig) -> Strategy:
         raise DataError(f"{config.strategy} cannot train {config.model}: {error}") from error
 
 
+def teacher_folder(runs: Path, config: RunConfig, dataset: Dataset) -> RunFolder:
+    """Return the folder of a teacher among the runs that it teaches.
+
+    Args:
+        runs: Folder of those runs.
+        config: The teacher's resolved settings, of one modality.
+        dataset: What it learns from.
+    """
+    content = json.dumps([asdict(config), dataset.fingerprint], sort_keys=True)
+    key = hashlib.sha256(content.encode()).hexdigest()[:12]
+    modality = "+".join(config.modalities or ())
+    return RunFolder(runs / TEACHERS / f"{config.model}-{modality}-{key}")
+
+
 def _teaching(
     dataset: Dataset,
     config: RunConfig,
@@ -216,15 +231,14 @@ def _teaching(
     def teach(modality: str) -> Embeddings:
         alone = replace(config, strategy="plain", strategy_params={}, modalities=(modality,))
         alone = resolve(alone, dataset)
-        content = json.dumps([asdict(alone), dataset.fingerprint], sort_keys=True)
-        key = hashlib.sha256(content.encode()).hexdigest()[:12]
-        teacher = RunFolder(folder.path.parent / TEACHERS / f"{config.model}-{modality}-{key}")
+        teacher = teacher_folder(folder.path.parent, alone, dataset)
 
         def show(entry: EpochReport) -> None:
             terms = {f"{modality} teacher's {name}": x for name, x in entry.terms.items()}
             report(replace(entry, terms=terms))
 
-        train_run(dataset, alone, teacher, cache=cache, device=device, report=show)
+        with taking(teacher.path, wait=True):
+            train_run(dataset, alone, teacher, cache=cache, device=device, report=show)
         stored = teacher.embeddings()
         return Embeddings(stored["users"], stored["items"])
 

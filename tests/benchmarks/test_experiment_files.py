@@ -17,7 +17,7 @@ from benchmarks.experiment import (
 from training.data.splits import SPLITS
 from training.errors import DataError
 from training.evaluation import METRICS
-from training.registry import parse_params
+from training.registry import parse_params, parse_strategy_params
 
 FILES = sorted(EXPERIMENTS.glob("*.toml"))
 CASES = [
@@ -34,6 +34,7 @@ def test_models_parameters_and_settings_of_every_variant_exist(
 ) -> None:
     config = run_config(variant, dataset, seed=0, num_threads=1)
     parse_params(config.model, config.params)
+    parse_strategy_params(config.strategy, config.strategy_params)
     assert config.split == "auto" or config.split in SPLITS
 
 

@@ -12,7 +12,7 @@ from benchmarks.place import Place
 from benchmarks.rows import Row, write_rows
 from benchmarks.runner import check, plan, work
 from training.data.dataset import Dataset
-from training.errors import DataError, InvalidParams, UnknownModel
+from training.errors import DataError, InvalidParams, UnknownModel, UnknownStrategy
 
 TWO = """
 channels = true
@@ -89,6 +89,33 @@ def test_experiments_share_equal_runs(done: Place, two: Experiment, demo: Datase
     work(plan([replace(other, ensembles=())], {"demo": demo}), done)
     assert len(records(done)) == 3
     assert (done.results / "other.json").exists()
+
+
+def test_the_teacher_of_a_strategy_is_the_run_on_its_modality(
+    experiment, demo: Dataset, place: Place
+) -> None:
+    made = experiment(
+        """
+[[variant]]
+label = "plain"
+model = "vbpr"
+[[variant]]
+label = "distilled"
+model = "vbpr"
+strategy = "ckd"
+over = "plain"
+[[variant]]
+label = "teacher of text"
+model = "vbpr"
+modalities = ["text"]
+"""
+    )
+    assert work(plan([made], {"demo": demo}), place) == {}
+    assert ("distilled over plain", "ckd_lift_percent") in rows_of(place)
+    teachers = sorted(place.workspace.runs("demo").glob(".teachers/*/result.json"))
+    assert len(teachers) == 2
+    assert place.run(demo, made.variants[2], seed=0).path == teachers[1].parent
+    assert (teachers[1].parent / "test.json").exists()
 
 
 def test_an_interruption_keeps_the_rows_of_what_was_done(
@@ -169,6 +196,8 @@ def test_a_dataset_that_is_missing_is_named(two: Experiment) -> None:
         ('model = "bqr"', UnknownModel),
         ('model = "bpr"\nparams = { depth = 1 }', InvalidParams),
         ('model = "bpr"\ntraining = { epochs = 1 }', DataError),
+        ('model = "micro"\nstrategy = "kd"', UnknownStrategy),
+        ('model = "micro"\nstrategy = "ckd"\nstrategy_params = { tau = 1 }', InvalidParams),
     ],
 )
 def test_unknown_names_are_refused_before_anything_is_trained(
@@ -218,7 +247,7 @@ def test_two_processes_do_not_overwrite_each_others_rows(tmp_path: Path) -> None
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name]) for name in "xy"
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0]
     assert len(json.loads((tmp_path / "b.json").read_text())) == 50
 
 
@@ -244,7 +273,7 @@ def test_two_processes_share_the_work_of_one_home_folder(
 ) -> None:
     arguments = [sys.executable, "-c", SHARER, str(tmp_path), str(demo_path)]
     workers = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in "ab"]
-    shown = [worker.communicate(timeout=120)[0] for worker in workers]
+    shown = [worker.communicate(timeout=900)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], shown
     assert rows_of(place)["content", "recall@20"]["seeds"] == [0, 1]
     assert ("both", "recall@20") in rows_of(place)
