@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding, linear, normalize
 
 from models.inputs import ALL, Inputs, Keep, Modality, kept
 from models.params import xavier
@@ -36,6 +36,7 @@ class Projection(nn.Module):
         width: Width of the result.
         generator: Source of the initial values; W is Xavier-uniform, b zero.
         bias: Whether there is a b.
+        unit: Whether dense features are divided by their norm first; a zero row stays zero.
 
     Raises:
         ValueError: The modality has neither features nor categories.
@@ -53,6 +54,7 @@ class Projection(nn.Module):
         generator: torch.Generator,
         *,
         bias: bool = True,
+        unit: bool = False,
     ) -> None:
         super().__init__()
         self.modality = modality
@@ -64,7 +66,9 @@ class Projection(nn.Module):
             self.register_buffer("shares", counts / max(len(column.codes), 1), persistent=False)
             size = column.num_categories
         elif modality in inputs.features:
-            self.register_buffer("features", inputs.features[modality], persistent=False)
+            dense = inputs.features[modality]
+            features = normalize(dense, dim=-1) if unit else dense
+            self.register_buffer("features", features, persistent=False)
             size = self.features.shape[1]
         else:
             raise ValueError(f'the features of "{modality}" are needed and missing')
@@ -91,7 +95,12 @@ class Projection(nn.Module):
 
 
 def projections(
-    inputs: Inputs, width: int, generator: torch.Generator, *, bias: bool = True
+    inputs: Inputs,
+    width: int,
+    generator: torch.Generator,
+    *,
+    bias: bool = True,
+    unit: bool = False,
 ) -> nn.ModuleDict:
     """Build a `Projection` of every modality, under its `slot`.
 
@@ -100,7 +109,7 @@ def projections(
     """
     return nn.ModuleDict(
         {
-            slot(modality): Projection(inputs, modality, width, generator, bias=bias)
+            slot(modality): Projection(inputs, modality, width, generator, bias=bias, unit=unit)
             for modality in inputs.modalities
         }
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from models.features import Projection, projections, slot
 from models.inputs import ALL, Batch, Categories, Embeddings, Inputs, Keep, Modality, kept
@@ -20,13 +21,15 @@ class DeepStyleParams(Params):
 
     Args:
         embedding_dim: Width of the vectors.
-        reg_weight: Weight of the squared norms of the batch's gamma_u and item vectors.
+        reg_weight: Weight of the squared norms of the batch's gamma_u and gamma_i.
+        content_reg_weight: Weight of the squared norms of the styles of the batch's items.
         num_categories: Categories made by clustering the features of each modality. Used only
             when the data has no categorical modality.
     """
 
     embedding_dim: Count = 64
     reg_weight: Weight = 0.1
+    content_reg_weight: Weight = 0.05
     num_categories: Count = 50
 
 
@@ -37,6 +40,7 @@ class DeepStyle(Recommender):
     content without the vector c of the item's category is its style. One space of users for
     everything, unlike VBPR; trained with BPR.
 
+    Features are divided by their norm, as in `VBPR`, and styles are regularised as vectors.
     Every categorical modality is a category whose learned vector is subtracted. Deviates where
     the data has none: the items are clustered by each modality's features (k-means), and the
     vector of the cluster is subtracted from that modality's E f_i; the clusters stand in for
@@ -54,11 +58,11 @@ class DeepStyle(Recommender):
         dim = params.embedding_dim
         self.users = user_table(inputs, dim, generator)
         self.items = item_table(inputs, dim, generator)
-        self.projections = projections(inputs, dim, generator, bias=False)
+        self.projections = projections(inputs, dim, generator, bias=False, unit=True)
         self.clusters = nn.ModuleDict()
         if not inputs.categories:
             made = {
-                modality: cluster(matrix, params.num_categories, generator)
+                modality: cluster(normalize(matrix, dim=-1), params.num_categories, generator)
                 for modality, matrix in sorted(inputs.features.items())
             }
             as_columns = replace(inputs, features={}, neighbours={}, categories=made)
@@ -94,11 +98,16 @@ class DeepStyle(Recommender):
         return content
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms `bpr` and `reg`."""
-        vectors, rows = batch_rows(self.embed(), batch)
+        """Return the terms `bpr`, `reg` and `content_reg`."""
+        identity, *styles = (part.items for part in self.components())
+        gathered, rows = batch_rows(Embeddings(self.users, identity), batch)
+        style, _ = batch_rows(Embeddings(self.users, torch.stack(styles).sum(0)), batch)
+        whole = Embeddings(gathered.users, gathered.items + style.items)
+        of_style = style.items.square().sum() / (2 * len(batch.users))
         return {
-            "bpr": bpr(vectors, rows),
-            "reg": self.params.reg_weight * squared_norm(vectors),
+            "bpr": bpr(whole, rows),
+            "reg": self.params.reg_weight * squared_norm(gathered),
+            "content_reg": self.params.content_reg_weight * of_style,
         }
 
 

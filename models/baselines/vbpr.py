@@ -25,7 +25,7 @@ class VBPRParams(Params):
 
     embedding_dim: Count = 64
     reg_weight: Weight = 0.1
-    content_reg_weight: Weight = 0.1
+    content_reg_weight: Weight = 0.05
 
 
 class VBPR(Recommender):
@@ -33,8 +33,9 @@ class VBPR(Recommender):
 
     Score x_ui = gamma_u . gamma_i + sum_m theta_u^m . E^m f_i^m (Eq. 4),
     trained with BPR. Deviations: each modality has a block (theta^m, E^m) of its own, as CKD
-    uses it, where the paper knows one; Eq. 4 without its biases beta_u, beta_i and beta'; E is
-    regularised through the vectors E f_i of the batch, not by its own norm.
+    uses it, where the paper knows one; Eq. 4 without its biases beta_u, beta_i and beta'; f_i
+    is divided by its norm, without which E learns faster than the IDs do; E is regularised
+    through the vectors E f_i of the batch, not by its own norm.
 
     Raises:
         ValueError: The inputs hold no modality, or one without features.
@@ -51,7 +52,7 @@ class VBPR(Recommender):
         self.preferences = nn.ParameterDict(
             {slot(modality): user_table(inputs, dim, generator) for modality in self.modalities}
         )
-        self.projections = projections(inputs, dim, generator, bias=False)
+        self.projections = projections(inputs, dim, generator, bias=False, unit=True)
 
     def embed(self, keep: Keep = ALL) -> Embeddings:
         """Return the parts side by side, [rows, embedding_dim * (1 + modalities)]."""

@@ -36,6 +36,13 @@ def test_an_ablated_modality_projects_to_the_mean_of_all_items() -> None:
     torch.testing.assert_close(project(NONE), project().mean(0).expand(3, 4))
 
 
+def test_unit_features_have_norm_one_and_a_missing_one_stays_zero() -> None:
+    inputs = Inputs(2, 3, EDGES, {"text": torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]])})
+    project = Projection(inputs, "text", 4, torch.Generator(), bias=False, unit=True)
+    unit = torch.tensor([[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]])
+    torch.testing.assert_close(project(), unit @ project.weight.T)
+
+
 def test_mean_ablation_keeps_rows_of_kept_modalities() -> None:
     rows = torch.tensor([[1.0], [3.0]])
     assert mean_ablated(rows, "text", frozenset({"text"})) is rows

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import torch
+from torch.nn.functional import normalize
 
 from models import VBPR
 from models.baselines.vbpr import VBPRParams, side_by_side
@@ -24,7 +25,8 @@ def test_the_score_is_the_product_of_the_ids_and_one_product_per_modality(inputs
     named = dict(model.named_parameters())
     expected = named["users"] @ named["items"].T
     for modality in ("image", "text"):
-        visual = inputs.features[modality] @ named[f"projections.of_{modality}.weight"].T
+        unit = normalize(inputs.features[modality], dim=-1)
+        visual = unit @ named[f"projections.of_{modality}.weight"].T
         expected = expected + named[f"preferences.of_{modality}"] @ visual.T
     torch.testing.assert_close(scores(model.embed()), expected)
 
