@@ -23,7 +23,8 @@ class BM3Params(Params):
         edge_share: Part of the interactions an epoch propagates over, redrawn every epoch.
         dropout: Share of a target vector's entries set to zero.
         content_weight: Weight of the two terms of the modalities, alignment and masking.
-        reg_weight: Weight of the squared norms of the batch's vectors h.
+        reg_weight: Weight of the squared norms of the batch's vectors h. Cosines do not see
+            lengths: it only decides how far a step turns a vector, and must be small.
     """
 
     embedding_dim: Count = 64
@@ -31,7 +32,7 @@ class BM3Params(Params):
     edge_share: Part = 1.0
     dropout: Share = 0.5
     content_weight: Weight = 2.0
-    reg_weight: Weight = 0.1
+    reg_weight: Weight = 1e-4
 
 
 class BM3(Recommender):
@@ -90,13 +91,13 @@ class BM3(Recommender):
         """Return the terms `reconstruction`, `alignment`, `masking` and `reg`."""
         params = self.params
         vectors = self._vectors()
-        users = vectors.users[batch.users]
-        items = vectors.items[batch.positive_items]
+        users = vectors.users.index_select(0, batch.users)
+        items = vectors.items.index_select(0, batch.positive_items)
         user_target = self._target(users, batch.generator)
         item_target = self._target(items, batch.generator)
         alignment, masking = [], []
         for latent in self._content(ALL):
-            rows = latent[batch.positive_items]
+            rows = latent.index_select(0, batch.positive_items)
             online = self._predict(rows)
             alignment.append(_distance(online, item_target))
             masking.append(_distance(online, self._target(rows, batch.generator)))

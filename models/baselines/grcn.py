@@ -126,7 +126,8 @@ class GRCN(Recommender):
         """Return the terms `bpr` and `reg`."""
         norms = l2((self.users, self.items), batch)
         for preference in self.preferences.values():
-            norms = norms + preference[batch.users].square().sum() / (2 * len(batch.users))
+            rows = preference.index_select(0, batch.users)
+            norms = norms + rows.square().sum() / (2 * len(rows))
         # The score is the sum of the components'; joining them for all rows would cost more.
         margin = torch.stack([margins(part, batch) for part in self.components()]).sum(0)
         return {"bpr": -logsigmoid(margin).mean(), "reg": self.params.reg_weight * norms}
