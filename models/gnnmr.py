@@ -32,6 +32,8 @@ class GNNMRParams(Params):
             add up; `ave` averages them, Eq. 11, and starts all user tables alike.
         item_ids: Item IDs as a learned `offset` of the projected features in each network, as
             one more `network`, or `none`.
+        unit_features: Divide dense features by their norm before they are projected. Without
+            it, features of large norm drown the item IDs and are slow to learn.
         layer_sum: Final vectors are the `mean` of layers 0..L or the `last` layer.
         self_loops: A node attends to itself too, as GAT defines its neighbourhood.
         last_activation: LeakyReLU also after the last layer, not just between layers.
@@ -43,7 +45,8 @@ class GNNMRParams(Params):
         reg_weight: Weight of the squared norms of the batch's rows of layer 0.
         faithful: The paper to the letter: Eq. 3-6 without item IDs, self-loops or item graphs,
             vectors of the last layer, LeakyReLU after it, W Xavier-uniform. It decides over
-            `item_ids`, `layer_sum`, `self_loops`, `last_activation`, `scaled` and `item_layers`.
+            `item_ids`, `unit_features`, `layer_sum`, `self_loops`, `last_activation`, `scaled` and
+            `item_layers`.
     """
 
     embedding_dim: Count = 64
@@ -53,6 +56,7 @@ class GNNMRParams(Params):
     temperature: Positive = 1.0
     ensemble: Literal["con", "ave"] = "con"
     item_ids: Literal["none", "offset", "network"] = "offset"
+    unit_features: bool = False
     layer_sum: LayerSum = "mean"
     self_loops: bool = True
     last_activation: bool = False
@@ -94,7 +98,7 @@ class GNNMR(Recommender):
         if params.item_ids == "network":
             names.append(IDS)
         dim = params.embedding_dim
-        self.projections = projections(inputs, dim, generator)
+        self.projections = projections(inputs, dim, generator, unit=params.unit_features)
         self.users = self._user_tables(names, inputs, generator)
         self.items = nn.ParameterDict()
         if params.item_ids == "offset":
@@ -235,5 +239,6 @@ def _to_the_letter(params: GNNMRParams) -> GNNMRParams:
         self_loops=False,
         last_activation=True,
         scaled=False,
+        unit_features=False,
         item_layers=0,
     )

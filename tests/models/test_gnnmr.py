@@ -169,6 +169,15 @@ def test_item_offsets_start_at_the_features_alone(inputs: Inputs) -> None:
     assert not torch.allclose(with_offset.embed().items, without.embed().items)
 
 
+def test_unit_features_do_not_depend_on_their_scale(inputs: Inputs) -> None:
+    larger = replace(inputs, features={m: 10.0 * x for m, x in inputs.features.items()})
+    params = replace(SMALL, unit_features=True)
+    torch.testing.assert_close(
+        make(inputs, params).embed().items, make(larger, params).embed().items
+    )
+    assert not torch.allclose(make(inputs).embed().items, make(larger).embed().items)
+
+
 def test_item_graphs_add_the_propagated_layer_zero(inputs: Inputs) -> None:
     params = replace(SMALL, item_layers=2, k=5)
     model, plain = make(inputs, params), make(inputs, replace(params, item_layers=0))
