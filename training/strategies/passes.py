@@ -3,19 +3,16 @@
 import torch
 from torch import Tensor
 
-from models.inputs import ALL, Batch, Embeddings, Keep
+from models.inputs import ALL, Batch, Embeddings, Keep, kept
 from models.losses import margins
 from models.recommender import Recommender
-
-NOTHING: Keep = frozenset()
 
 
 class Passes:
     """The forward passes of one step; each mask is embedded at most once.
 
-    When every additive part of a model depends on one modality or on none, two passes give all
-    masks: a part's margins are those with everything kept where its modality is kept, and those
-    with everything masked where it is not. Otherwise every mask is a pass of its own.
+    When a model names the owners of its additive parts, one pass gives all masks: a part drops
+    out of every margin where its modality is masked. Otherwise every mask is a pass of its own.
 
     Under `torch.no_grad` passes made before with gradient are used again; so ask for those first.
 
@@ -33,14 +30,15 @@ class Passes:
         """Return s_ui - s_uj with only `keep` not masked, [batch, negatives]."""
         if keep is not None and keep >= set(self.model.modalities):
             keep = ALL
-        if self.owners is None or keep is None:
-            return torch.stack(self._part_margins(triples, keep)).sum(0)
-        whole, masked = (self._part_margins(triples, mask) for mask in (ALL, NOTHING))
-        parts = [
-            whole[number] if owner is None or owner in keep else masked[number]
-            for number, owner in enumerate(self.owners)
+        if self.owners is None:
+            return self._part_margins(triples, keep)[0]
+        parts = self._part_margins(triples, ALL)
+        left = [
+            part
+            for owner, part in zip(self.owners, parts, strict=True)
+            if owner is None or kept(owner, keep)
         ]
-        return torch.stack(parts).sum(0)
+        return torch.stack(left).sum(0) if left else torch.zeros_like(parts[0])
 
     def _part_margins(self, triples: Batch, keep: Keep) -> list[Tensor]:
         for gradient in _acceptable():
