@@ -49,9 +49,7 @@ class Recommender(nn.Module, ABC):
         """Tell which modality each of `components` depends on, None for one that needs none.
 
         None as a whole, the default, when a component mixes modalities. A model that names
-        owners promises that masking a modality makes its own components score all items of a
-        user alike and leaves the others as they are, so that one pass knows the effect of all
-        masks on the order of items.
+        owners promises that masking a modality changes its own components only.
         """
         return None
 

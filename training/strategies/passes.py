@@ -7,12 +7,15 @@ from models.inputs import ALL, Batch, Embeddings, Keep, kept
 from models.losses import margins
 from models.recommender import Recommender
 
+NOTHING: Keep = frozenset()
+
 
 class Passes:
     """The forward passes of one step; each mask is embedded at most once.
 
-    When a model names the owners of its additive parts, one pass gives all masks: a part drops
-    out of every margin where its modality is masked. Otherwise every mask is a pass of its own.
+    When a model names the owners of its additive parts, two passes give all masks: a part's
+    margins are those with everything kept where its modality is kept, and those with everything
+    masked where it is not. Otherwise every mask is a pass of its own.
 
     Under `torch.no_grad` passes made before with gradient are used again; so ask for those first.
 
@@ -32,20 +35,22 @@ class Passes:
             keep = ALL
         if self.owners is None:
             return self._part_margins(triples, keep)[0]
-        parts = self._part_margins(triples, ALL)
-        left = [
-            part
-            for owner, part in zip(self.owners, parts, strict=True)
-            if owner is None or kept(owner, keep)
+        whole = self._part_margins(triples, ALL)
+        if keep is ALL:
+            return torch.stack(whole).sum(0)
+        masked = self._part_margins(triples, NOTHING)
+        parts = [
+            whole[number] if owner is None or kept(owner, keep) else masked[number]
+            for number, owner in enumerate(self.owners)
         ]
-        return torch.stack(left).sum(0) if left else torch.zeros_like(parts[0])
+        return torch.stack(parts).sum(0)
 
     def _part_margins(self, triples: Batch, keep: Keep) -> list[Tensor]:
         for gradient in _acceptable():
             key = (id(triples), keep, gradient)
             if key in self._margins:
                 return self._margins[key][1]
-        found = [margins(part, triples) for part in self._parts(keep)]
+        found = [_margins(part, triples) for part in self._parts(keep)]
         # The triples are kept alive with their margins: an id is unique among the living only.
         self._margins[id(triples), keep, torch.is_grad_enabled()] = (triples, found)
         return found
@@ -57,6 +62,13 @@ class Passes:
         made = [self.model.embed(keep)] if self.owners is None else self.model.components(keep)
         self._made[keep, torch.is_grad_enabled()] = made
         return made
+
+
+def _margins(part: Embeddings, triples: Batch) -> Tensor:
+    if part.items.stride(0) == 0 and len(part.items) > 1:
+        # One row expanded, a mean: all items score alike, and looking rows up would be for nothing.
+        return part.items.new_zeros(triples.negative_items.shape)
+    return margins(part, triples)
 
 
 def _acceptable() -> tuple[bool, ...]:

@@ -202,11 +202,11 @@ def test_a_modality_is_distilled_into_itself_and_the_ids(
     assert not bool(model.own["of_text"][0].grad.any())
 
 
-@pytest.mark.parametrize(("labelled", "passes"), [(True, 2), (False, 4)])
+@pytest.mark.parametrize(("labelled", "passes"), [(True, 3), (False, 4)])
 def test_a_step_makes_one_pass_per_mask(
     labelled: bool, passes: int, pairs: KnownPairs, triples: Batch
 ) -> None:
-    # One is the model's own loss; then image, text and all, or all alone.
+    # One is the model's own loss; then image, text and all, or all and nothing.
     model = Additive(labelled=labelled)
     student(model, CKDParams(), pairs).loss(triples)
     assert model.passes.total() == passes
