@@ -76,3 +76,10 @@ def learn(
         losses.append(float(total.detach()))
     model.eval()
     return losses
+
+
+def unreached(model: Recommender, batch: Batch) -> list[str]:
+    """Names of the parameters that a batch's loss gives no gradient."""
+    model.train()
+    torch.stack(list(model.loss(batch).values())).sum().backward()
+    return [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]

@@ -16,6 +16,7 @@ Every message says what was wrong, with which values, and what to do about it.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 
 class DataError(ValueError):
@@ -86,32 +87,32 @@ class NotServable(RuntimeError):
     """A model's result cannot be expressed as user and item vectors of one artifact."""
 
 
-class UnknownModel(LookupError):
-    """No model is registered under this name.
+class _UnknownName(LookupError):
+    """Nothing is registered under this name.
 
     Attributes:
         name: The name that was asked for.
         choices: The names that exist, sorted.
     """
 
-    def __init__(self, name: str, choices: Iterable[str]) -> None:
-        self.name = name
-        self.choices = tuple(sorted(choices))
-        super().__init__(f"unknown model {name!r}; choose one of: {', '.join(self.choices)}")
-
-
-class UnknownStrategy(LookupError):
-    """No training strategy is registered under this name.
-
-    Attributes:
-        name: The name that was asked for.
-        choices: The names that exist, sorted.
-    """
+    kind: ClassVar[str]
 
     def __init__(self, name: str, choices: Iterable[str]) -> None:
         self.name = name
         self.choices = tuple(sorted(choices))
-        super().__init__(f"unknown strategy {name!r}; choose one of: {', '.join(self.choices)}")
+        super().__init__(f"unknown {self.kind} {name!r}; choose one of: {', '.join(self.choices)}")
+
+
+class UnknownModel(_UnknownName):
+    """No model is registered under this name."""
+
+    kind = "model"
+
+
+class UnknownStrategy(_UnknownName):
+    """No training strategy is registered under this name."""
+
+    kind = "training strategy"
 
 
 class InvalidParams(ValueError):

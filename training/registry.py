@@ -34,10 +34,7 @@ def model_class(name: str) -> type[Recommender]:
     Raises:
         UnknownModel: There is no such model; the message lists the choices.
     """
-    classes = _classes()
-    if name.lower() not in classes:
-        raise UnknownModel(name, classes)
-    return classes[name.lower()]
+    return _find(name, _classes(), UnknownModel)
 
 
 def parse_params(name: str, values: Mapping[str, object]) -> Params:
@@ -92,10 +89,7 @@ def strategy_class(name: str) -> type[Strategy]:
     Raises:
         UnknownStrategy: There is no such strategy; the message lists the choices.
     """
-    classes = _strategies()
-    if name.lower() not in classes:
-        raise UnknownStrategy(name, classes)
-    return classes[name.lower()]
+    return _find(name, _strategies(), UnknownStrategy)
 
 
 def build_strategy(name: str, params: Params, model: Recommender, pairs: KnownPairs) -> Strategy:
@@ -107,6 +101,14 @@ def build_strategy(name: str, params: Params, model: Recommender, pairs: KnownPa
     # The base class takes only the model; every registered strategy has the three-argument form.
     strategy: Strategy = strategy_class(name)(model, params, pairs)  # type: ignore[call-arg]
     return strategy
+
+
+def _find(
+    name: str, choices: Mapping[str, type[_T]], error: type[UnknownModel | UnknownStrategy]
+) -> type[_T]:
+    if name.lower() not in choices:
+        raise error(name, choices)
+    return choices[name.lower()]
 
 
 def _classes() -> dict[str, type[Recommender]]:

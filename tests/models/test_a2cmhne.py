@@ -83,8 +83,3 @@ def test_structure_and_content_are_both_regularised(
     rows = [table[batch.users] for table in users] + [model.items[chosen], contents[chosen]]
     expected = 0.5 * sum(part.detach().square().sum().item() for part in rows) / 8
     assert model.loss(batch)["reg"].item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_without_any_modality_it_says_so() -> None:
-    with pytest.raises(ValueError, match="at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])))

@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
@@ -87,8 +86,3 @@ def test_an_item_without_interactions_points_where_its_content_does(inputs: Inpu
     stand_in = normalize(direction.mean(0), dim=-1) * items[1:].norm(dim=-1).mean()
     expected = model.weight @ stand_in + model.bias
     torch.testing.assert_close(model.embed().items[0], expected)
-
-
-def test_bm3_without_any_modality_says_so() -> None:
-    with pytest.raises(ValueError, match="at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])))

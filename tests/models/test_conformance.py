@@ -1,12 +1,12 @@
 """What every registered model must satisfy (design.md 2)."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from model_kinds import multimodal_names
-from tiny_inputs import random_inputs
+from tiny_inputs import random_inputs, unreached
 
 from models.inputs import Batch, Categories, Inputs
 from models.item_graph import category_knn, knn
@@ -27,8 +27,11 @@ SMALL: dict[str, dict[str, object]] = {
 
 
 def make(name: str, inputs: Inputs, seed: int = 0) -> Recommender:
-    params = parse_params(name, SMALL.get(name, {"embedding_dim": 16}))
-    return build_model(name, params, inputs, seed)
+    return build_model(name, parse_params(name, small(name)), inputs, seed)
+
+
+def small(name: str) -> dict[str, object]:
+    return SMALL.get(name, {"embedding_dim": 16})
 
 
 def is_trained(name: str) -> bool:
@@ -40,6 +43,11 @@ NAMES = model_names()
 TRAINED = [name for name in NAMES if is_trained(name)]
 PERSONAL = [name for name in NAMES if name != "popularity"]
 MULTIMODAL = multimodal_names()
+EDGE_DROPPING = [
+    name
+    for name in NAMES
+    if "edge_share" in {f.name for f in fields(parse_params(name, small(name)))}
+]
 
 
 def test_the_kinds_of_models_are_told_apart() -> None:
@@ -92,15 +100,19 @@ def test_other_seeds_give_other_models(name: str, inputs: Inputs) -> None:
 def test_the_gradient_reaches_every_parameter(
     name: str, inputs: Inputs, make_batch: Callable[..., Batch]
 ) -> None:
-    model = make(name, inputs).train()
+    model = make(name, inputs)
     model.refresh(0, torch.Generator().manual_seed(0))
-    torch.stack(list(model.loss(make_batch(inputs)).values())).sum().backward()
-    without = [
-        parameter_name
-        for parameter_name, parameter in model.named_parameters()
-        if parameter.grad is None or not bool(parameter.grad.any())
-    ]
-    assert without == []
+    assert unreached(model, make_batch(inputs)) == []
+
+
+@pytest.mark.parametrize("name", EDGE_DROPPING)
+def test_interactions_are_dropped_in_training_only(name: str, inputs: Inputs) -> None:
+    params = parse_params(name, {**small(name), "edge_share": 0.2})
+    model = build_model(name, params, inputs, 0)
+    before = model.eval().embed().users
+    model.refresh(0, torch.Generator().manual_seed(0))
+    assert torch.equal(model.eval().embed().users, before)
+    assert not torch.equal(model.train().embed().users, before)
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, normalize
@@ -82,16 +81,3 @@ def test_the_preferences_of_the_batch_are_regularised(
     rows = [table[batch.users] for table in model.preferences.values()]
     expected = 0.5 * torch.cat(rows).square().sum() / (2 * len(batch.users))
     torch.testing.assert_close(model.loss(batch)["reg"], expected)
-
-
-def test_edges_are_dropped_in_training_only(inputs: Inputs) -> None:
-    model = make(inputs, edge_share=0.2)
-    before = model.eval().embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.eval().embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)
-
-
-def test_dualgnn_without_any_modality_says_so() -> None:
-    with pytest.raises(ValueError, match="at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])))

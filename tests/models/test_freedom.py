@@ -105,14 +105,6 @@ def test_the_norms_are_those_of_the_batch_s_ids(
     torch.testing.assert_close(model.loss(batch)["reg"], squares / 16)
 
 
-def test_interactions_are_dropped_in_training_only(inputs: Inputs) -> None:
-    model = make(inputs, FREEDOMParams(embedding_dim=8, edge_share=0.2))
-    before = model.eval().embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.eval().embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)
-
-
 def test_the_graph_of_an_ablated_modality_is_the_identity(inputs: Inputs) -> None:
     model = make(inputs, FREEDOMParams(embedding_dim=8, k=5)).eval()
     graph = 0.5 * torch.eye(inputs.num_items) + 0.5 * dense_graph(inputs.neighbours["text"])

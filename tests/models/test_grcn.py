@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, normalize, softplus
@@ -85,16 +84,3 @@ def test_the_loss_scores_with_all_components(
     negative = (users * vectors.items[batch.negative_items[:, 0]]).sum(-1)
     expected = -torch.log(torch.sigmoid(positive - negative)).mean()
     torch.testing.assert_close(model.loss(batch)["bpr"], expected)
-
-
-def test_edges_are_dropped_in_training_only(inputs: Inputs) -> None:
-    model = make(inputs, edge_share=0.2)
-    before = model.eval().embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.eval().embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)
-
-
-def test_grcn_without_any_modality_says_so() -> None:
-    with pytest.raises(ValueError, match="at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])))

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 
-import pytest
 import torch
 from torch.nn.functional import logsigmoid, normalize
 
@@ -118,16 +117,3 @@ def test_features_can_be_normalised_first(inputs: Inputs) -> None:
     model = make(inputs, LGMRecParams(embedding_dim=8, unit_features=True))
     expected = normalize(inputs.features["text"], dim=-1)
     torch.testing.assert_close(model.prototypes["of_text"].features, expected)
-
-
-def test_ids_are_propagated_over_fewer_edges_in_training_only(inputs: Inputs) -> None:
-    model = make(inputs, LGMRecParams(embedding_dim=8, edge_share=0.2))
-    before = model.eval().embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.eval().embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)
-
-
-def test_lgmrec_without_any_modality_says_so() -> None:
-    with pytest.raises(ValueError, match="LGMRec needs at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])), LGMRecParams())

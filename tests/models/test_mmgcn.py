@@ -72,11 +72,3 @@ def test_the_penalty_is_on_the_ids_and_preferences_of_the_batch(inputs: Inputs) 
     ]  # fmt: skip
     # Twice the weight of half the squared norms.
     torch.testing.assert_close(model.loss(batch)["reg"], torch.cat(tables).square().sum())
-
-
-def test_only_training_leaves_out_edges(inputs: Inputs) -> None:
-    model = make(inputs, edge_share=0.3)
-    before = model.embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)

@@ -68,14 +68,6 @@ def test_only_the_id_embeddings_of_the_batch_are_regularised(
     assert float(model.loss(batch)["reg"].detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_edges_are_dropped_in_training_only(inputs: Inputs) -> None:
-    model = make(inputs, NGCFParams(embedding_dim=8, edge_share=0.2))
-    before = model.eval().embed().users
-    model.refresh(0, torch.Generator().manual_seed(0))
-    assert torch.equal(model.eval().embed().users, before)
-    assert not torch.equal(model.train().embed().users, before)
-
-
 def test_the_loss_ranks_by_the_vectors_it_recommends_with(
     inputs: Inputs, make_batch: Callable[..., Batch]
 ) -> None:

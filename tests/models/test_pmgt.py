@@ -136,8 +136,3 @@ def test_the_loss_scores_as_evaluation_does(
     negative = (users * vectors.items[batch.negative_items[:, 0]]).sum(-1)
     expected = -torch.log(torch.sigmoid(positive - negative)).mean()
     torch.testing.assert_close(model.loss(batch)["bpr"], expected)
-
-
-def test_pmgt_without_any_modality_says_so() -> None:
-    with pytest.raises(ValueError, match="at least one modality"):
-        make(Inputs(2, 2, torch.tensor([[0], [1]])))
