@@ -230,6 +230,10 @@ class FusedGraph(nn.Module):
         self.modalities = tuple(graphs)
         self.graphs = nn.ModuleDict({slot(modality): graph for modality, graph in graphs.items()})
 
+    def kept(self, keep: Keep) -> list[nn.Module]:
+        """Return the graphs of the modalities that are not ablated."""
+        return [self.graphs[slot(m)] for m in self.modalities if kept(m, keep)]
+
     def forward(self, dense: Tensor, shares: Tensor, keep: Keep = ALL) -> Tensor:
         """Propagate `dense` [num_items, width].
 

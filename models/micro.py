@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from models.cold_items import ColdItems
 from models.encoders import Adjacency, Backbone, Encoder
 from models.features import projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, kept
@@ -106,6 +107,7 @@ class MICRO(Recommender):
             adjacency=params.adjacency,
             edge_share=params.edge_share,
         )
+        self.cold_items = ColdItems(inputs)
         self.projections = nn.ModuleDict()
         if not params.item_graph or params.item_input == "features":
             self.projections = projections(inputs, dim, generator)
@@ -141,13 +143,19 @@ class MICRO(Recommender):
                 graph.rebuild()
 
     def embed(self, keep: Keep = ALL) -> Embeddings:
-        """Eq. 17: x + normalised h for users and items."""
+        """Eq. 17: x + normalised h for users and items.
+
+        Deviates for items without interactions: their x is the mean of their neighbours', see
+        `ColdItems`; their own has not been trained.
+        """
         collaborative: Embeddings = self.encoder()
         fused = self._fuse(keep)
         users = collaborative.users
         if self.params.user_preference:
             users = users + normalize(self.interactions(fused.items), dim=-1)
-        return Embeddings(users, collaborative.items + normalize(fused.items, dim=-1))
+        graphs = [self.graphs[slot(m)] for m in self.modalities if kept(m, keep) and self.graphs]
+        items = self.cold_items(collaborative.items, graphs)
+        return Embeddings(users, items + normalize(fused.items, dim=-1))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `contrast`, `orthogonality` and `reg` of Eq. 19."""

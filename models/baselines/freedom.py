@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from models.cold_items import ColdItems
 from models.encoders import Encoder
 from models.features import Projection, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
@@ -56,7 +57,8 @@ class FREEDOM(Recommender):
 
     Deviates: the features are not trained, which the authors' code does; W has no bias, which
     cancels in a difference of two items; the squared norms of the batch's ID embeddings are
-    added to the loss, which the paper does not have and sparse data need.
+    added to the loss, which the paper does not have and sparse data need; x~ of an item without
+    interactions is its neighbours', see `ColdItems`.
 
     Raises:
         ValueError: The inputs hold no modality, features are missing, or no modality in use has
@@ -83,6 +85,7 @@ class FREEDOM(Recommender):
             edge_share=params.edge_share,
         )
         self.projections = projections(inputs, params.embedding_dim, generator, bias=False)
+        self.cold_items = ColdItems(inputs)
         self.item_graph = FusedGraph(
             {m: unweighted_item_graph(inputs, m, params.k) for m in self.modalities}
         )
@@ -97,7 +100,8 @@ class FREEDOM(Recommender):
         hidden: Tensor = self.encoder.items
         for _ in range(self.params.num_item_layers):
             hidden = self.item_graph(hidden, self.shares, keep)
-        return Embeddings(collaborative.users, collaborative.items + hidden)
+        items = self.cold_items(collaborative.items, self.item_graph.kept(keep))
+        return Embeddings(collaborative.users, items + hidden)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `features` and `reg`."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from models.cold_items import ColdItems
 from models.encoders import Adjacency, Backbone, Encoder
 from models.features import slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
@@ -54,7 +55,8 @@ class LATTICE(Recommender):
 
     Deviates: the learned graphs as in `LearnedGraph`; negative similarities count as 0; features
     are not trained, which the authors' code does; each learned graph is normalised before the
-    graphs are summed, as the paper has it, where the authors' code sums first.
+    graphs are summed, as the paper has it, where the authors' code sums first; x~ of an item
+    without interactions is its neighbours', see `ColdItems`.
 
     Raises:
         ValueError: The inputs hold no modality, or one has too few neighbours and no features.
@@ -74,6 +76,7 @@ class LATTICE(Recommender):
             adjacency=params.adjacency,
             edge_share=params.edge_share,
         )
+        self.cold_items = ColdItems(inputs)
         self.learned = {
             modality: learned_graph(
                 inputs,
@@ -102,7 +105,8 @@ class LATTICE(Recommender):
         importance = torch.stack([self.importance[slot(m)] for m in self.modalities]).softmax(0)
         for _ in range(self.params.num_item_layers):
             hidden = self.item_graph(hidden, importance, keep)
-        return Embeddings(collaborative.users, collaborative.items + normalize(hidden, dim=-1))
+        items = self.cold_items(collaborative.items, self.item_graph.kept(keep))
+        return Embeddings(collaborative.users, items + normalize(hidden, dim=-1))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr` and `reg` of Eq. 10."""

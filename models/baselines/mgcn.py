@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.cold_items import ColdItems
 from models.encoders import Encoder
 from models.features import projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, kept
@@ -69,7 +70,8 @@ class MGCN(Recommender):
 
     Deviates: features are not trained, which the authors' code does; Eq. 16 is computed for a
     part of the batch's pairs, and its candidates are the distinct users and items of the batch,
-    so that a row is no negative of itself; negative similarities count as 0.
+    so that a row is no negative of itself; negative similarities count as 0; the behaviour of an
+    item without interactions is its neighbours', see `ColdItems`.
 
     Raises:
         ValueError: The inputs hold no modality, or features are missing.
@@ -87,6 +89,7 @@ class MGCN(Recommender):
         self.projections = projections(inputs, dim, generator)
         slots = [slot(modality) for modality in self.modalities]
         self.purifiers = nn.ModuleDict({name: _square(dim, generator) for name in slots})
+        self.cold_items = ColdItems(inputs)
         self.graphs = nn.ModuleDict(
             {slot(m): item_graph(inputs, m, params.k) for m in self.modalities}
         )
@@ -102,9 +105,11 @@ class MGCN(Recommender):
     def embed(self, keep: Keep = ALL) -> Embeddings:
         """Eq. 17: behaviour + fused content for users and items."""
         views = self._views(keep)
+        graphs = [self.graphs[slot(m)] for m in self.modalities if kept(m, keep)]
+        items = self.cold_items(views.behaviour.items, graphs)
         return Embeddings(
             views.behaviour.users + self._fuse(views.content.users, views.behaviour.users),
-            views.behaviour.items + self._fuse(views.content.items, views.behaviour.items),
+            items + self._fuse(views.content.items, items),
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
