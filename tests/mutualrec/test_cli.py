@@ -117,7 +117,7 @@ def test_bad_input_gives_one_line_that_names_the_fix(case: str, invoke: Invoke) 
 
 
 BAD_TRAINING = {
-    "an unknown model": (("--model", "bprr"), "choose one of: bpr, ease", 1),
+    "an unknown model": (("--model", "bprr"), "choose one of: a2cmhne, bm3, bpr", 1),
     "an unknown parameter": (("--model", "bpr", "--param", "width=3"), "known: embedding_dim", 1),
     "a wrong value": (("--model", "bpr", "--param", "embedding_dim=big"), "embedding_dim", 1),
     "an unknown setting": (("--model", "bpr", "--set", "epochs=3"), "training.epochs", 1),

@@ -214,7 +214,7 @@ def test_closed_forms_are_measured_exactly(
 
 
 def test_an_unknown_model_lists_the_choices(demo_dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="bpr, ease, itemcf, lightgcn, micro, popularity"):
+    with pytest.raises(UnknownModel, match="bpr, deepstyle, dualgnn, ease"):
         train(demo_dataset, RunConfig(model="lightgnc"), tmp_path)
 
 
