@@ -103,7 +103,7 @@ def read_run_config(
     `params` and `training`. It may hold tables for several models, `[micro.params]`; the one
     called like the model is used then, and none when the model has no table there. A table called
     like a strategy, `[micro.ckd]`, counts when that strategy is used: its `params` are the
-    strategy's, its `training` goes before the model's.
+    strategy's, its `model` and `training` go before the model's own.
 
     Raises:
         DataError: The file is missing or not TOML, or a name or value does not fit.
@@ -117,16 +117,20 @@ def read_run_config(
         content = _settings_of(content, model)
     strategy = str(strategy or content.get("strategy", "plain")).lower()
     chosen = _table(content, strategy, {})
-    if unknown := sorted(set(chosen) - {"params", "training"}):
+    if unknown := sorted(set(chosen) - {"params", "model", "training"}):
         raise DataError(
-            f"run settings: {strategy}.{unknown[0]} is unknown; use {strategy}.params "
-            f"and {strategy}.training"
+            f"run settings: {strategy}.{unknown[0]} is unknown; use {strategy}.params, "
+            f"{strategy}.model and {strategy}.training"
         )
     values = {
         **{name: value for name, value in content.items() if name not in strategy_names()},
         "model": model.lower(),
         "seed": seed,
-        "params": {**_table(content, "params", {}), **(params or {})},
+        "params": {
+            **_table(content, "params", {}),
+            **_table(chosen, "model", {}),
+            **(params or {}),
+        },
         "training": {
             **_table(content, "training", {}),
             **_table(chosen, "training", {}),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
     if modalities is None:
         modalities = default_modalities(dataset)
     modalities = tuple(sorted(set(modalities)))
-    return replace(
+    resolved = replace(
         config,
         params=params,
         split=split,
@@ -68,6 +68,11 @@ def resolve(config: RunConfig, dataset: Dataset) -> RunConfig:
         strategy=config.strategy.lower(),
         strategy_params=strategy_params,
     )
+    if "teacher_params" in strategy_params:
+        # What teachers could not start with is refused before the student's folder is made.
+        differing = strategy_params["teacher_params"], strategy_params["teacher_training"]
+        resolve(_teacher_config(resolved, (), *differing), dataset)
+    return resolved
 
 
 def train_run(
@@ -218,6 +223,18 @@ def teacher_folder(runs: Path, config: RunConfig, dataset: Dataset) -> RunFolder
     return RunFolder(runs / TEACHERS / f"{config.model}-{modality}-{key}")
 
 
+def _teacher_config(
+    config: RunConfig,
+    modalities: tuple[str, ...],
+    params: Mapping[str, object],
+    training: Mapping[str, object],
+) -> RunConfig:
+    values = asdict(replace(config, strategy="plain", strategy_params={}, modalities=modalities))
+    values["params"] |= params
+    values["training"] |= training
+    return parse_run_config(values)
+
+
 def _teaching(
     dataset: Dataset,
     config: RunConfig,
@@ -228,9 +245,10 @@ def _teaching(
 ) -> Teach:
     """Return the function that trains a teacher of one modality with the run's settings."""
 
-    def teach(modality: str) -> Embeddings:
-        alone = replace(config, strategy="plain", strategy_params={}, modalities=(modality,))
-        alone = resolve(alone, dataset)
+    def teach(
+        modality: str, params: Mapping[str, object], training: Mapping[str, object]
+    ) -> Embeddings:
+        alone = resolve(_teacher_config(config, (modality,), params, training), dataset)
         teacher = teacher_folder(folder.path.parent, alone, dataset)
 
         def show(entry: EpochReport) -> None:

@@ -24,7 +24,7 @@ def started(strategy: str, name: str, inputs: Inputs, pairs: KnownPairs) -> Stra
     model.refresh(0, torch.Generator().manual_seed(0))
     built = build_strategy(strategy, parse_strategy_params(strategy, {}), model, pairs)
 
-    def teach(modality: str) -> Embeddings:
+    def teach(modality: str, *_: object) -> Embeddings:
         vectors = make(name, inputs.only((modality,)), seed=1).eval().embed()
         return Embeddings(vectors.users.detach(), vectors.items.detach())
 

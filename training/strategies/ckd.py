@@ -1,6 +1,7 @@
 """CKD: counterfactual knowledge distillation from teachers of one modality each."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -37,6 +38,9 @@ class CKDParams(Params):
         momentum: Share of the former speed in the running mean over batches.
         standardise: Measure margins in standard deviations of the teacher's, so that the
             weights and the temperature mean the same for every model.
+        teacher_params: Parameters of the model, by name, that its teachers have instead of the
+            run's. A student whom teachers hold back from overfitting wants a smaller penalty.
+        teacher_training: The same for training settings.
     """
 
     distill_weight: Weight = 0.01
@@ -47,6 +51,8 @@ class CKDParams(Params):
     reweighting: Literal["batch", "triple", "none"] = "batch"
     momentum: Momentum = 0.9
     standardise: bool = False
+    teacher_params: Mapping[str, object] = field(default_factory=dict)
+    teacher_training: Mapping[str, object] = field(default_factory=dict)
 
 
 class CKD(Strategy):
@@ -60,7 +66,8 @@ class CKD(Strategy):
     Deviates: sums are means over triples; Eq. 13 uses the student's masked margin, as the
     authors' code does; Eq. 18's weights are scaled to sum to the number of modalities; the
     speeds of Eq. 17 are clamped to [1e-8, 10], as in the code, and averaged over batches; a
-    teacher does not know the other modalities, where Eq. 8 masks them.
+    teacher does not know the other modalities, where Eq. 8 masks them, and may have settings of
+    its own.
 
     Raises:
         ValueError: The model has fewer than two modalities.
@@ -79,7 +86,7 @@ class CKD(Strategy):
         """Get a teacher per modality, frozen."""
         device = next(self.model.parameters()).device
         for modality in self.model.modalities:
-            vectors = teach(modality)
+            vectors = teach(modality, self.params.teacher_params, self.params.teacher_training)
             self.teachers[modality] = Embeddings(
                 vectors.users.detach().to(device), vectors.items.detach().to(device)
             )

@@ -1,8 +1,8 @@
 """What a training strategy may do around the steps of the one training loop."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -11,8 +11,20 @@ from models.params import Params
 from models.recommender import Recommender
 from training.data.pairs import Pairs
 
-Teach = Callable[[Modality], Embeddings]
-"""Returns the vectors of the same model trained on one modality alone."""
+
+class Teach(Protocol):
+    """Trains teachers."""
+
+    def __call__(
+        self, modality: Modality, params: Mapping[str, object], training: Mapping[str, object]
+    ) -> Embeddings:
+        """Return the vectors of the same model trained on one modality alone.
+
+        Args:
+            modality: The only modality it learns from.
+            params: Parameters of the model that differ from the run's.
+            training: Training settings that differ from the run's.
+        """
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Tastes:
             NUM_USERS, NUM_ITEMS, torch.stack([users, self.shown.flatten()]), self.features
         )
 
-    def teach(self, modality: str) -> Embeddings:
+    def teach(self, modality: str, *_: object) -> Embeddings:
         """A teacher that knows the true tastes in its modality."""
         return Embeddings(self.tastes[modality] / 2, self.features[modality])
 

@@ -93,6 +93,37 @@ def test_a_teacher_is_a_run_of_one_modality_with_the_same_settings(
     assert teachers[0].training == folder.config().training
 
 
+def test_teachers_can_have_settings_of_their_own(
+    demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
+) -> None:
+    config = strategy_config(max_epochs=1)
+    settings = {"teacher_params": {"reg_weight": 0.5}, "teacher_training": {"max_epochs": 2}}
+    folder = train(demo_dataset, replace(config, strategy_params=settings), tmp_path / "run")
+    student, teacher = folder.config(), finished_runs(tmp_path / ".teachers")[0].config()
+    assert teacher.params == {**student.params, "reg_weight": 0.5}
+    assert teacher.training == replace(student.training, max_epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"teacher_params": {"reg_wait": 0.5}}, "reg_wait"),
+        ({"teacher_training": {"epochs": 2}}, "epochs"),
+    ],
+)
+def test_settings_that_teachers_cannot_have_are_refused_before_anything_is_written(
+    settings: dict[str, object],
+    problem: str,
+    demo_dataset: Dataset,
+    strategy_config: Make,
+    tmp_path: Path,
+) -> None:
+    config = replace(strategy_config(), strategy_params=settings)
+    with pytest.raises((DataError, InvalidParams), match=problem):
+        train(demo_dataset, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_teachers_are_trained_once_for_all_runs_with_their_settings(
     demo_dataset: Dataset, strategy_config: Make, tmp_path: Path
 ) -> None:
@@ -209,6 +240,8 @@ patience = 3
 [micro.ckd.params]
 distill_weight = 0.3
 temperature = 0.5
+[micro.ckd.model]
+reg_weight = 0.0
 [micro.ckd.training]
 max_epochs = 20
 [micro.gb.params]
@@ -229,10 +262,11 @@ def test_a_file_holds_settings_of_each_strategy(settings: Path) -> None:
     )
     assert ckd.strategy_params == {"distill_weight": 0.3, "temperature": 1.0}
     assert (ckd.training.max_epochs, ckd.training.patience) == (20, 3)
-    assert ckd.params == {"embedding_dim": 16}
+    assert ckd.params == {"embedding_dim": 16, "reg_weight": 0.0}
     plain = read_run_config(settings, model="micro", seed=0)
     assert (plain.strategy, plain.strategy_params) == ("plain", {})
     assert plain.training.max_epochs == 50
+    assert plain.params == {"embedding_dim": 16}
 
 
 def test_a_file_can_choose_strategy_and_modalities(tmp_path: Path) -> None:
