@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from mutualrec import __version__
-from mutualrec.commands import benchmarking, demo, importing, serving, training
+from mutualrec.commands import benchmarking, demo, importing, keys, serving, training
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(importing.app, name="import")
+app.add_typer(keys.app, name="keys")
 for group in (
     demo.commands,
     training.commands,
@@ -68,6 +69,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         service_errors.ArtifactError,
         service_errors.ServiceError,
         service_errors.IndexUnavailable,
+        service_errors.KeysError,
         valkey.PrivateValkeyError,
         import_module("mutualrec.workspace").WorkspaceNameInvalid,
         import_module("mutualrec.listening").CannotListen,

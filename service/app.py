@@ -1,13 +1,17 @@
 """The application: parts put together, started and stopped."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from service.access import AccessMiddleware, Keys
 from service.logs import configure_logging
 from service.middleware import RequestMiddleware
+from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
 from service.routes import docs, health, interactions, recommend
 from service.settings import Settings
@@ -16,12 +20,14 @@ from service.store.client import EventStore
 
 VERSION = "0.1.0"
 
+logger = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; nothing is loaded or connected before it starts."""
     configure_logging(settings.log_level)
     state = ServiceState(settings)
-    app = FastAPI(
+    app = GuardedFastAPI(
         title="MutualRec",
         version=VERSION,
         description="Recommendations that learn from several modalities at once. Every endpoint"
@@ -33,9 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = state
-    app.add_middleware(
-        RequestMiddleware, metrics=state.metrics, max_body_bytes=settings.max_body_bytes
-    )
+    _add_middleware(app, state)
     install_problem_handlers(app)
     for router in (interactions.router, health.router, docs.router, recommend.router):
         app.include_router(router)
@@ -43,20 +47,52 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _add_middleware(app: FastAPI, state: ServiceState) -> None:
+    """From the innermost outwards."""
+    settings = state.settings
+    app.add_middleware(AccessMiddleware, keys=state.keys)
+    app.add_middleware(
+        RequestMiddleware, metrics=state.metrics, max_body_bytes=settings.max_body_bytes
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"),
+            expose_headers=("Retry-After", "X-Request-Id"),
+        )
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServiceState = app.state.service
     settings = state.settings
+    state.keys.load()
+    if state.keys.ring is None:
+        logger.warning(
+            "anybody who reaches %s may ask and write; `mutualrec keys create` ends that",
+            settings.host,
+        )
     if settings.redis_url is not None:
         state.store = EventStore(settings.redis_url, settings)
     await asyncio.to_thread(state.catalogs.refresh)
-    polling = asyncio.create_task(state.catalogs.poll(settings.poll_interval_s))
+    polling = [
+        asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),
+        asyncio.create_task(_poll_keys(state.keys, settings.poll_interval_s)),
+    ]
     try:
         yield
     finally:
-        polling.cancel()
-        with suppress(asyncio.CancelledError):
-            await polling
+        for task in polling:
+            task.cancel()
+        await asyncio.gather(*polling, return_exceptions=True)
         state.searches.shutdown()
         if state.store is not None:
             await state.store.close()
+
+
+async def _poll_keys(keys: Keys, interval_s: float) -> None:
+    while True:
+        await asyncio.sleep(interval_s)
+        keys.refresh()

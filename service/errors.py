@@ -17,6 +17,10 @@
      ├ ArtifactNotFound          no such catalog or version
      ├ ArtifactCorrupt           checksum, size, shape, dtype or values are wrong
      └ ArtifactIncompatible      written by a newer version of this program
+    KeysError
+     ├ KeysInvalid               the file of API keys, or a change of it, makes no sense
+     ├ KeysMissing               in production nobody is let in without a key, and there is none
+     └ UnknownKey                no API key of that name
     IndexUnavailable             the wanted kind of index cannot run on this machine
 """
 
@@ -142,3 +146,19 @@ class ArtifactIncompatible(ArtifactError):
 
 class IndexUnavailable(Exception):
     """The wanted kind of index cannot run on this machine."""
+
+
+class KeysError(Exception):
+    """API keys cannot be read, changed or done without."""
+
+
+class KeysInvalid(KeysError):
+    """The file of API keys, or a change of it, makes no sense."""
+
+
+class KeysMissing(KeysError):
+    """In production nobody is let in without a key, and there is none."""
+
+
+class UnknownKey(KeysError):
+    """There is no API key of that name."""

@@ -1,11 +1,11 @@
-"""Around every request: its id, its size limit, its metrics, and an answer when all else fails."""
+"""Around every request: id, size limit, metrics, security headers, an answer when all fails."""
 
 import logging
 import re
 import time
 import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,20 @@ logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED = 499
 """What metrics and logs call a request whose sender went away before it was complete."""
+
+# The docs page has a style of its own and nothing else; no answer is made for another page's frame,
+# for a cache, or for guessing what it might be.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+        b" frame-ancestors 'none'",
+    ),
+)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -51,7 +65,11 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [
+                    *message["headers"],
+                    *SECURITY_HEADERS,
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
         try:
@@ -90,7 +108,8 @@ class RequestMiddleware:
         return f"the body is larger than {self._max_body_bytes} bytes; send smaller batches"
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = getattr(scope.get("route"), "path_format", "unmatched")
+        refused_at = scope["state"].get("refused_at") or "unmatched"
+        route = getattr(scope.get("route"), "path_format", refused_at)
         self._metrics.requests.labels(route, _method(scope), str(status)).inc()
         self._metrics.latency.labels(route).observe(seconds)
         level = logging.WARNING if status >= 500 else logging.DEBUG

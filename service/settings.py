@@ -1,15 +1,17 @@
 """Settings of the service: defaults here, overrides from ``MUTUALREC_*`` variables."""
 
 import os
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -19,6 +21,7 @@ from service.versions import check_catalog
 ENV_PREFIX = "MUTUALREC_"
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 
 def _check_redis_url(url: str) -> str:
@@ -26,6 +29,21 @@ def _check_redis_url(url: str) -> str:
     if not url.startswith(_REDIS_SCHEMES):
         raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
     return url
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _check_origin(origin: str) -> str:
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise ValueError(
+            f"{origin!r} is no origin; one is a scheme and a host with its port if it has one, such"
+            " as https://shop.example, or * for all"
+        )
+    return origin
 
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -56,6 +74,9 @@ class Settings(BaseSettings):
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
         search_threads: threads for searches too long for the event loop.
         log_level: the lowest level that is logged.
+        environment: ``production`` refuses to start without an API key.
+        keys_file: the file of API keys; ``home/keys.json`` if None.
+        cors_origins: web origins whose scripts may ask; comma-separated, none by default.
     """
 
     model_config = SettingsConfigDict(
@@ -86,6 +107,18 @@ class Settings(BaseSettings):
     index: Literal["auto", "cpu", "gpu"] = "auto"
     search_threads: _Positive = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    environment: Literal["development", "production"] = "development"
+    keys_file: Path | None = None
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_origin)], ...],
+        NoDecode,
+        BeforeValidator(_split),
+    ] = ()
+
+    @property
+    def keys(self) -> Path:
+        """The file of API keys."""
+        return self.keys_file or self.home / "keys.json"
 
     @property
     def artifacts(self) -> Path:

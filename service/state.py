@@ -6,6 +6,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from service.access import Keys
 from service.catalogs import Catalogs
 from service.metrics import Metrics
 from service.settings import Settings
@@ -22,6 +23,7 @@ class ServiceState:
     catalogs: Catalogs = field(init=False)
     store: EventStore | None = field(init=False, default=None)
     searches: ThreadPoolExecutor = field(init=False)
+    keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -34,6 +36,8 @@ class ServiceState:
         self.searches = ThreadPoolExecutor(
             self.settings.search_threads, thread_name_prefix="search"
         )
+
+        self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         self.metrics.swapped(catalog, old.version if old else None, new.version)

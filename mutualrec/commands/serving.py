@@ -37,19 +37,28 @@ def serving_settings(
 ) -> Iterator["Settings"]:
     """Yield the service's settings with a Redis URL, of a private server where none is set."""
     from mutualrec.valkey import private_valkey
-    from service.settings import Settings
 
-    given = {"home": home, "host": host, "port": port}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        settings = Settings.load(os.environ, **chosen)
-    except ValueError as error:
-        raise typer.BadParameter(f"the service's settings: {_explain(error)}") from error
+    settings = load_settings(home, host=host, port=port)
     if settings.redis_url is not None:
         yield settings
         return
     with private_valkey(workspace(home).valkey) as url:
         yield settings.model_copy(update={"redis_url": url})
+
+
+def load_settings(home: Path, **given: object) -> "Settings":
+    """Return the service's settings as the variables and the given options say.
+
+    Raises:
+        typer.BadParameter: A setting is not allowed.
+    """
+    from service.settings import Settings
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings.load(os.environ, home=home, **chosen)
+    except ValueError as error:
+        raise typer.BadParameter(f"the service's settings: {_explain(error)}") from error
 
 
 def _explain(error: ValueError) -> str:
@@ -71,6 +80,7 @@ def run_server(settings: "Settings", announce: str = "") -> None:
     Raises:
         CannotListen: The address cannot be used.
         IndexUnavailable: The wanted index cannot run here.
+        KeysError: In production there is no API key, or the keys cannot be read.
     """
     import uvicorn
 
@@ -82,10 +92,12 @@ def run_server(settings: "Settings", announce: str = "") -> None:
     check_index(settings.index)
     with listen(settings.host, settings.port) as address:
         app = create_app(settings)
+        app.state.service.keys.load()
         configure_process_logging(settings.log_level)
         if announce:
             Console(soft_wrap=True).print(announce, highlight=False)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+        server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):  # uvicorn has shut down in order and raises it again
             server.run(sockets=[address])
     if not server.started:

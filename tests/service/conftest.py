@@ -82,7 +82,11 @@ class Client:
 
     def __enter__(self) -> "Client":
         self._lifespan = self.app.router.lifespan_context(self.app)
-        self.run(self._lifespan.__aenter__())
+        try:
+            self.run(self._lifespan.__aenter__())
+        except Exception:
+            self._runner.close()
+            raise
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://test")
         return self

@@ -35,3 +35,14 @@ def test_a_value_that_is_not_allowed_is_an_error(name, value):
 
 def test_the_redis_url_is_not_shown():
     assert "secret" not in repr(Settings(redis_url="redis://:secret@host"))
+
+
+def test_web_origins_are_separated_by_commas():
+    settings = Settings.load({"MUTUALREC_CORS_ORIGINS": "https://a.example, http://b.example:8080"})
+    assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "ftp://x", "null"])
+def test_what_is_no_web_origin_is_an_error(origin):
+    with pytest.raises(ValueError, match="such as https:"):
+        Settings.load({"MUTUALREC_CORS_ORIGINS": origin})

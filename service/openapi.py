@@ -1,0 +1,40 @@
+"""What every guarded operation has in common, added to the OpenAPI document in one place."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.access import needed_scope
+from service.schemas import problem_responses
+
+_SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+_REFUSALS = (401, 403)
+
+
+class GuardedFastAPI(FastAPI):
+    """FastAPI whose document says which scope an operation needs, and how it is refused."""
+
+    # Any: an OpenAPI document is JSON.
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+            for path, methods in document["paths"].items():
+                for method, operation in methods.items():
+                    _guard(operation, needed_scope(method.upper(), path))
+        return super().openapi()
+
+
+def _guard(operation: dict[str, Any], scope: str | None) -> None:
+    if scope is None:
+        operation["security"] = []
+        return
+    # Scopes are not part of these schemes in OpenAPI 3.1, but their names may be listed.
+    operation["security"] = [{name: [scope]} for name in _SCHEMES]
+    for status, response in problem_responses(*_REFUSALS).items():
+        operation["responses"].setdefault(str(status), response)
+    operation["responses"] = dict(sorted(operation["responses"].items()))
