@@ -21,7 +21,7 @@ def teacher(modality: str, factor: float = 1.0) -> Embeddings:
 
 def student(model: Additive, params: CKDParams, pairs: KnownPairs, factor: float = 1.0) -> CKD:
     strategy = CKD(model, params, pairs)
-    strategy.prepare(lambda modality: teacher(modality, factor))
+    strategy.prepare(lambda modality, *_: teacher(modality, factor))
     return strategy
 
 
@@ -181,7 +181,7 @@ def test_only_the_student_learns(model: Additive, pairs: KnownPairs, triples: Ba
         each.users.requires_grad_()
         each.items.requires_grad_()
     strategy = CKD(model, CKDParams(), pairs)
-    strategy.prepare(vectors.__getitem__)
+    strategy.prepare(lambda modality, *_: vectors[modality])
     torch.stack(list(strategy.loss(triples).values())).sum().backward()
     assert {id(each.users.grad) for each in vectors.values()} == {id(None)}
     assert {id(each.items.grad) for each in vectors.values()} == {id(None)}
@@ -195,7 +195,7 @@ def test_a_modality_is_distilled_into_itself_and_the_ids(
     params = replace(PURE, reweighting="none")
     strategy = CKD(model, params, pairs)
     low = Embeddings(torch.ones(2, 1), torch.tensor([-9.0, 0.0, -9.0])[:, None])
-    strategy.prepare(lambda modality: teacher("image") if modality == "image" else low)
+    strategy.prepare(lambda modality, *_: teacher("image") if modality == "image" else low)
     strategy.loss(triples)["ckd_specific"].backward()
     assert bool(model.own["of_image"][0].grad.any())
     assert bool(model.ids[0].grad.any())

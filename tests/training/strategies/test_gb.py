@@ -11,7 +11,7 @@ from training.strategies.strategy import KnownPairs
 
 def started(model: Additive, params: GBParams, pairs: KnownPairs) -> GB:
     strategy = GB(model, params, pairs)
-    strategy.prepare(lambda _: pytest.fail("it needs no teacher"))
+    strategy.prepare(lambda *_: pytest.fail("it needs no teacher"))
     strategy.start_epoch(0)
     return strategy
 
@@ -82,6 +82,6 @@ def test_the_state_holds_the_weights_and_what_they_are_compared_with(
     strategy = started(model, GBParams(), pairs)
     strategy.weights = torch.tensor([0.5, 0.3, 0.2])
     other = GB(Additive(labelled=True), GBParams(), pairs)
-    other.prepare(lambda _: pytest.fail("it needs no teacher"))
+    other.prepare(lambda *_: pytest.fail("it needs no teacher"))
     other.restore(strategy.state())
     torch.testing.assert_close(other.state(), strategy.state())
