@@ -28,6 +28,7 @@ class GRCNParams(Params):
         num_routings: Rounds in which a user's prototype moves to the items it fits.
         num_layers: Propagation layers of the ID embeddings over the refined graph.
         edge_share: Part of the interactions an epoch trains on, redrawn every epoch.
+        unit_features: Divide dense features by their norm before they are projected; a deviation.
         reg_weight: Weight of the squared norms of the batch's ID embeddings and preferences.
     """
 
@@ -35,6 +36,7 @@ class GRCNParams(Params):
     num_routings: Layers = 3
     num_layers: Layers = 2
     edge_share: Part = 1.0
+    unit_features: bool = False
     reg_weight: Weight = 1e-2
 
 
@@ -88,7 +90,7 @@ class GRCN(Recommender):
         dim = params.embedding_dim
         self.users = user_table(inputs, dim, generator)
         self.items = item_table(inputs, dim, generator)
-        self.projections = projections(inputs, dim, generator)
+        self.projections = projections(inputs, dim, generator, unit=params.unit_features)
         self.preferences, self.user_trust, self.item_trust = (nn.ParameterDict() for _ in range(3))
         for name in map(slot, self.modalities):
             self.preferences[name] = user_table(inputs, dim, generator)

@@ -84,3 +84,19 @@ def test_the_loss_scores_with_all_components(
     negative = (users * vectors.items[batch.negative_items[:, 0]]).sum(-1)
     expected = -torch.log(torch.sigmoid(positive - negative)).mean()
     torch.testing.assert_close(model.loss(batch)["bpr"], expected)
+
+
+def biased(inputs: Inputs, *, unit_features: bool) -> GRCN:
+    """A model past its start, where biases are 0 and normalisation hides every scale."""
+    model = make(inputs, unit_features=unit_features)
+    for projection in model.projections.values():
+        projection.bias.data.fill_(0.1)
+    return model
+
+
+def test_unit_features_do_not_depend_on_their_scale(inputs: Inputs) -> None:
+    larger = replace(inputs, features={m: 10.0 * rows for m, rows in inputs.features.items()})
+    vectors, same = (biased(data, unit_features=True).embed() for data in (inputs, larger))
+    torch.testing.assert_close(vectors.items, same.items)
+    raw, scaled = (biased(data, unit_features=False).embed() for data in (inputs, larger))
+    assert not torch.allclose(raw.items, scaled.items)
