@@ -89,8 +89,9 @@ def test_the_loss_scores_with_all_components(
 def biased(inputs: Inputs, *, unit_features: bool) -> GRCN:
     """A model past its start, where biases are 0 and normalisation hides every scale."""
     model = make(inputs, unit_features=unit_features)
-    for projection in model.projections.values():
-        projection.bias.data.fill_(0.1)
+    for name, parameter in model.projections.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.fill_(0.1)
     return model
 
 
