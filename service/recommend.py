@@ -1,27 +1,16 @@
 """What to recommend to one user: pure computation on one snapshot."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.index import search_excluding
+from service.recommended import Recommended
+from service.rules import Rules, rank
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
 from service.user_vector import user_vector
-
-Source = Literal["model", "popular"]
-
-
-@dataclass(frozen=True)
-class Recommended:
-    """One answer; `score` is the model's inner product, or the popularity of a popular item."""
-
-    item_row: int
-    score: float
-    source: Source
 
 
 def recommend(
@@ -31,6 +20,7 @@ def recommend(
     k: int,
     *,
     exclude_seen: bool,
+    rules: Rules | None = None,
 ) -> list[Recommended]:
     """The k best items, padded with popular ones; fewer only when the catalogue is used up.
 
@@ -40,6 +30,10 @@ def recommend(
         history: what the user did lately, known to the version or not.
         k: how many, at least 1.
         exclude_seen: leave out everything the user has; negative items are left out always.
+        rules: what else the request demands of the answer.
+
+    Raises:
+        InvalidParameter: the rules do not fit the catalog.
     """
     user_row = snapshot.user_rows.get(user_id)
     known = _no_rows() if user_row is None else _as_rows(snapshot.artifact.seen(user_row))
@@ -47,8 +41,10 @@ def recommend(
     negative = _history_rows(snapshot, history, positive=False)
     excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
     fresh = np.setdiff1d(positive, known)
-    answer: list[Recommended] = []
     query = user_vector(snapshot.artifact, user_row, fresh)
+    if rules is not None:
+        return rank(snapshot, query, excluded, k, rules)
+    answer: list[Recommended] = []
     if query is not None:
         scores, rows = search_excluding(snapshot.index, query, k, excluded)
         answer = [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.artifact import Artifact
 from service.errors import ArtifactCorrupt
 from service.events import SIGN_MARKS, Sign
+from service.filters import ItemColumns
 from service.index import IndexKind, ItemIndex, build_index
 
 _WARM_UP_USERS = 32
@@ -32,6 +33,7 @@ class Snapshot:
         popular_rows: [I] int64, most popular first; equal ones in row order.
         event_types: the catalog's event types and their signs; empty when it did not say.
         search_s: median seconds of one search during warm-up.
+        columns: the items' metadata, for filters and caps.
     """
 
     artifact: Artifact
@@ -41,6 +43,7 @@ class Snapshot:
     popular_rows: NDArray[np.int64]
     event_types: Mapping[str, Sign]
     search_s: float
+    columns: ItemColumns
 
     @property
     def version(self) -> str:
@@ -74,6 +77,7 @@ def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
         popular_rows=np.argsort(-artifact.popularity, kind="stable").astype(np.int64),
         event_types=_event_types(artifact),
         search_s=_warm_up(artifact, index),
+        columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
     )
 
 

@@ -13,7 +13,11 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service.errors import BadRequest, InvalidParameter, StoreUnavailable
 from service.events import MAX_ID_BYTES
-from service.recommend import Recommended, recommend
+from service.filters import parse_filter
+from service.recommend import recommend
+from service.recommended import Recommended
+from service.routes.parameters import FilterQuery
+from service.rules import Rules
 from service.schemas import RecommendResponse, problem_responses
 from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
@@ -73,6 +77,7 @@ async def recommend_to_user(
         bool, Query(description="Leave out what the user has; negative items never come.")
     ] = True,
     metadata: Annotated[bool, Query(description="Add each item's metadata.")] = False,
+    filter: FilterQuery = None,
 ) -> Response:
     """The best items for a user, as of the latest interaction.
 
@@ -86,7 +91,10 @@ async def recommend_to_user(
     user = _user_id(request)
     name, snapshot = state.catalogs.snapshot(catalog)
     history, degraded = await _history(state, name, user)
-    work = partial(recommend, snapshot, user, history, wanted, exclude_seen=exclude_seen)
+    rules = None if filter is None else Rules(filter=parse_filter(filter))
+    work = partial(
+        recommend, snapshot, user, history, wanted, exclude_seen=exclude_seen, rules=rules
+    )
     if snapshot.search_s < INLINE_SEARCH_S:
         answer = work()
     else:
