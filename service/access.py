@@ -1,15 +1,17 @@
-"""Who may ask what: every request but probes, metrics and documentation needs a key's scope."""
+"""Who may ask what, and how often: all but probes, metrics and documentation needs a key."""
 
 import logging
 import os
 from pathlib import Path
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import KeysInvalid, KeysMissing
-from service.keys import KeyRing, StoredKeys, read_keys
+from service.keys import ApiKey, KeyRing, StoredKeys, read_keys
 from service.keys import Scope as KeyScope
 from service.problems import problem
+from service.rate_limit import Allowance, RateLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -104,17 +106,19 @@ class Keys:
 
 
 class AccessMiddleware:
-    """Lets a request in, or answers 401 or 403."""
+    """Lets a request in, or answers 401, 403 or 429."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keys, limiter: RateLimiter) -> None:
         """Wraps `app`.
 
         Args:
             app: the application.
             keys: who is let in.
+            limiter: how often.
         """
         self._app = app
         self._keys = keys
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection event."""
@@ -129,23 +133,58 @@ class AccessMiddleware:
         presented = _presented(scope)
         key = ring.find(presented or "")
         if key is None:
-            what = "has no API key" if presented is None else "has an API key that is not valid"
-            detail = (
-                f"the request {what}; send a key as X-API-Key or as Authorization: Bearer, and"
-                " create one with `mutualrec keys create`"
-            )
-            response = problem(scope, 401, detail, headers=_CHALLENGE)
+            response = _unknown(scope, presented)
         elif not key.allows(needed):
-            detail = (
-                f"the key {key.name!r} has the scopes {', '.join(sorted(key.scopes))}, but"
-                f" {scope['method']} here needs {needed}; use another key"
-            )
-            response = problem(scope, 403, detail)
+            response = _forbidden(scope, key, needed)
         else:
-            await self._app(scope, receive, send)
-            return
+            allowance = await self._limiter.take(key)
+            if allowance is None:
+                await self._app(scope, receive, send)
+                return
+            if allowance.allowed:
+                await self._app(scope, receive, _with_headers(send, allowance))
+                return
+            response = _too_many(scope, key, allowance)
         scope["state"]["refused_at"] = _known_part(scope["path"])
         await response(scope, receive, send)
+
+
+def _unknown(scope: Scope, presented: str | None) -> Response:
+    what = "has no API key" if presented is None else "has an API key that is not valid"
+    detail = (
+        f"the request {what}; send a key as X-API-Key or as Authorization: Bearer, and create one"
+        " with `mutualrec keys create`"
+    )
+    return problem(scope, 401, detail, headers=_CHALLENGE)
+
+
+def _forbidden(scope: Scope, key: ApiKey, needed: KeyScope) -> Response:
+    detail = (
+        f"the key {key.name!r} has the scopes {', '.join(sorted(key.scopes))}, but"
+        f" {scope['method']} here needs {needed}; use another key"
+    )
+    return problem(scope, 403, detail)
+
+
+def _too_many(scope: Scope, key: ApiKey, allowance: Allowance) -> Response:
+    detail = (
+        f"the key {key.name!r} may ask {allowance.limit} times in {allowance.window_s} s; ask again"
+        f" in {allowance.retry_after_s} s, or send events in batches"
+    )
+    return problem(scope, 429, detail, headers=allowance.headers())
+
+
+def _with_headers(send: Send, allowance: Allowance) -> Send:
+    fields = [
+        (name.lower().encode(), value.encode()) for name, value in allowance.headers().items()
+    ]
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *fields]
+        await send(message)
+
+    return send_with_headers
 
 
 def _known_part(path: str) -> str | None:

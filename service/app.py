@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     """From the innermost outwards."""
     settings = state.settings
-    app.add_middleware(AccessMiddleware, keys=state.keys)
+    app.add_middleware(AccessMiddleware, keys=state.keys, limiter=state.limiter)
     app.add_middleware(
         RequestMiddleware, metrics=state.metrics, max_body_bytes=settings.max_body_bytes
     )
@@ -60,7 +60,7 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"),
-            expose_headers=("Retry-After", "X-Request-Id"),
+            expose_headers=("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
         )
 
 
@@ -75,7 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.host,
         )
     if settings.redis_url is not None:
-        state.store = EventStore(settings.redis_url, settings)
+        state.limiter.store = state.store = EventStore(settings.redis_url, settings)
     await asyncio.to_thread(state.catalogs.refresh)
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),

@@ -44,6 +44,11 @@ class Metrics:
             ["catalog", "outcome"],
             registry=registry,
         )
+        self.unchecked = Counter(
+            "mutualrec_rate_limit_unchecked",
+            "Requests that passed uncounted because Redis did not reply.",
+            registry=registry,
+        )
 
     def swapped(self, catalog: str, old: str | None, new: str) -> None:
         """Notes that a catalog serves another version."""

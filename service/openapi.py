@@ -11,7 +11,7 @@ _SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
-_REFUSALS = (401, 403)
+_REFUSALS = (401, 403, 429)
 
 
 class GuardedFastAPI(FastAPI):

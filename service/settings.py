@@ -76,6 +76,8 @@ class Settings(BaseSettings):
         log_level: the lowest level that is logged.
         environment: ``production`` refuses to start without an API key.
         keys_file: the file of API keys; ``home/keys.json`` if None.
+        rate_limit: requests per window of each API key; no limit if None.
+        rate_window_s: seconds of that window.
         cors_origins: web origins whose scripts may ask; comma-separated, none by default.
     """
 
@@ -109,6 +111,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     environment: Literal["development", "production"] = "development"
     keys_file: Path | None = None
+    rate_limit: _Positive | None = None
+    rate_window_s: _Positive = 60
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_check_origin)], ...],
         NoDecode,

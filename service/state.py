@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.access import Keys
 from service.catalogs import Catalogs
 from service.metrics import Metrics
+from service.rate_limit import RateLimiter
 from service.settings import Settings
 from service.snapshot import Snapshot
 from service.store.client import EventStore
@@ -24,6 +25,7 @@ class ServiceState:
     store: EventStore | None = field(init=False, default=None)
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
+    limiter: RateLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -38,6 +40,11 @@ class ServiceState:
         )
 
         self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")
+        self.limiter = RateLimiter(
+            self.settings.rate_limit,
+            self.settings.rate_window_s,
+            on_unchecked=self.metrics.unchecked.inc,
+        )
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         self.metrics.swapped(catalog, old.version if old else None, new.version)

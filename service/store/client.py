@@ -122,6 +122,18 @@ class EventStore:
             for item, (positive, score) in items.items()
         ]
 
+    async def evaluate(self, script: str, key: str, *arguments: int) -> list[int]:
+        """What a Lua script returns for one key; a lost reply makes it run again.
+
+        Raises:
+            StoreUnavailable: there was no reply in time.
+        """
+        if time.monotonic() < self._down_until:
+            raise StoreUnavailable("Redis did not reply a moment ago", retry_after_s=RETRY_AFTER_S)
+        given = [str(argument) for argument in arguments]
+        reply = await self._twice(lambda: self._redis.eval(script, 1, key, *given))
+        return cast("list[int]", reply)  # the library's type covers every script
+
     async def ping(self) -> bool:
         """Whether the server replies; asked at most once a second."""
         async with self._ping_lock:

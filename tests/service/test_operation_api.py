@@ -85,7 +85,7 @@ def test_the_versioned_docs_page_links_to_a_document_that_is_there(start):
 def test_openapi_documents_examples_and_problems(start, path, method, statuses):
     operation = start().get("/openapi.json").json()["paths"][path][method]
     responses = operation["responses"]
-    assert set(responses) == statuses | {"401", "403"}
+    assert set(responses) == statuses | {"401", "403", "429"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     assert "example" in json.dumps(responses[min(statuses)])
 
