@@ -13,10 +13,11 @@ from service.logs import configure_logging
 from service.middleware import RequestMiddleware
 from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
-from service.routes import docs, health, interactions, recommend
+from service.routes import docs, health, interactions, recommend, sessions
 from service.settings import Settings
 from service.state import ServiceState
 from service.store.client import EventStore
+from service.store.sessions import Sessions
 
 VERSION = "0.1.0"
 
@@ -41,7 +42,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     _add_middleware(app, state)
     install_problem_handlers(app)
-    for router in (interactions.router, health.router, docs.router, recommend.router):
+    for router in (
+        interactions.router,
+        sessions.router,
+        health.router,
+        docs.router,
+        recommend.router,
+    ):
         app.include_router(router)
         app.include_router(router, prefix="/v1", include_in_schema=False)
     return app
@@ -76,6 +83,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
     if settings.redis_url is not None:
         state.limiter.store = state.store = EventStore(settings.redis_url, settings)
+        state.sessions = Sessions(state.store, settings)
     await asyncio.to_thread(state.catalogs.refresh)
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),

@@ -4,10 +4,12 @@ The contract between ingestion (service) and the event log (training). Keys of o
 a hash tag, so that they live on one node of a cluster:
 
 * ``mr:<catalog>:{p07}:events``             stream of all events
-* ``mr:<catalog>:{p07}:history:<user_id>``  sorted set of signed item ids, score = epoch ms
+* ``mr:<catalog>:{p07}:history:<user_id>``  sorted set, score = epoch ms of the newest event
+* ``mr:<catalog>:{p07}:session:<session_id>``  hash of a session's events by event_id, and
+  ``...:session-order:<session_id>`` a sorted set of their event_ids, until the session logs in
 * ``mr:<catalog>:{p07}:dedupe:<event_id>``  present while a repeated event_id is recognised
 
-A history member is ``+<item_id>`` for positive and ``-<item_id>`` for negative events.
+A history member is the sign (``+`` or ``-``), the event type, a zero byte and the item id.
 """
 
 import json
@@ -90,6 +92,10 @@ def _check_context(context: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return context
 
 
+EventTypeName = Annotated[
+    # Histories hold it before the item id, with a zero byte between them.
+    str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")
+]
 Identifier = Annotated[
     str,
     BeforeValidator(_number_to_text),
@@ -105,20 +111,12 @@ Identifier = Annotated[
 ]
 
 
-class Interaction(BaseModel):
-    """One event of one user and one item; validate with ``context={"now_ms": ...}``.
-
-    Ids are opaque strings of 1-256 bytes; integers are taken as their decimal text. `event_id`
-    makes a retry harmless and must be unique in the catalog; the server makes one up if it is
-    absent. `timestamp` is epoch ms UTC (RFC 3339 text is accepted), by default the server's time.
-    """
-
+class _Event(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     event_id: Identifier = Field(default_factory=lambda: uuid.uuid4().hex)
-    user_id: Identifier
     item_id: Identifier
-    type: Annotated[str, Field(min_length=1, max_length=64)] = "view"
+    type: EventTypeName = "view"
     value: Annotated[
         float, Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE)
     ] = 1.0
@@ -139,6 +137,29 @@ class Interaction(BaseModel):
     ) = None
 
 
+class Interaction(_Event):
+    """One event of one user and one item; validate with ``context={"now_ms": ...}``.
+
+    Ids are opaque strings of 1-256 bytes; integers are taken as their decimal text. `event_id`
+    makes a retry harmless and must be unique in the catalog; the server makes one up if it is
+    absent. `timestamp` is epoch ms UTC (RFC 3339 text is accepted), by default the server's time.
+    A `session_id` says that the session is this user's: what it did before joins their history.
+    """
+
+    user_id: Identifier
+    session_id: Identifier | None = None
+
+
+class SessionInteraction(_Event):
+    """One event of someone who has not said who they are; otherwise as `Interaction`."""
+
+    session_id: Identifier
+
+    def of_user(self, user_id: str) -> Interaction:
+        """The same event, now that its user is known."""
+        return Interaction.model_construct(**self.model_dump(), user_id=user_id)
+
+
 @dataclass(frozen=True)
 class Keys:
     """The keys of one partition of one catalog."""
@@ -153,6 +174,10 @@ class Keys:
     def history(self, user_id: str) -> str:
         """A user's history; the user must belong to the partition."""
         return f"{self.prefix}history:{user_id}"
+
+    def session(self, session_id: str) -> tuple[str, str]:
+        """A session's events and their order; the session must belong to the partition."""
+        return f"{self.prefix}session:{session_id}", f"{self.prefix}session-order:{session_id}"
 
     def dedupe(self, event_id: str) -> str:
         """The mark of an event that was taken."""

@@ -15,9 +15,11 @@ from service.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from service.events import Interaction, Sign
+from service.events import Interaction, SessionInteraction, Sign
 
 MAX_KEY_BYTES = 256
+
+Event = Interaction | SessionInteraction
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Batch:
     """Valid events with their indices in the request, and what was wrong with the others."""
 
     indices: Sequence[int]
-    events: Sequence[Interaction]
+    events: Sequence[Event]
     rejected: Sequence[FieldError]
 
 
@@ -130,7 +132,7 @@ def _parse_line(line: bytes) -> object:
 
 def _validate(
     raw: object, index: int, rules: EventRules, now_ms: int, idempotency_key: str | None
-) -> Interaction:
+) -> Event:
     if isinstance(raw, _Broken):
         raise ValueError(raw.error)
     if not isinstance(raw, dict):
@@ -140,7 +142,9 @@ def _validate(
         content = f"{idempotency_key}:{index}"
         defaults["event_id"] = hashlib.sha256(content.encode()).hexdigest()[:32]
     given = {name: value for name, value in raw.items() if value is not None}
-    event = Interaction.model_validate(defaults | given, context={"now_ms": now_ms})
+    of_session = "session_id" in given and "user_id" not in given
+    kind = SessionInteraction if of_session else Interaction
+    event = kind.model_validate(defaults | given, context={"now_ms": now_ms})
     if rules.types and event.type not in rules.types:
         raise ValueError(
             f"type: {event.type!r} is not an event type of this catalog, which has"

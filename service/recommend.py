@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.event_weights import weight_of
 from service.index import search_excluding
 from service.recommended import Recommended
 from service.rules import Rules, rank
@@ -15,33 +16,36 @@ from service.user_vector import user_vector
 
 def recommend(
     snapshot: Snapshot,
-    user_id: str,
+    user_id: str | None,
     history: Sequence[HistoryItem],
     k: int,
     *,
     exclude_seen: bool,
+    now_ms: int,
     rules: Rules | None = None,
 ) -> list[Recommended]:
     """The k best items, padded with popular ones; fewer only when the catalogue is used up.
 
     Args:
         snapshot: the version that answers.
-        user_id: any id; an unknown user gets popular items.
+        user_id: any id, None for someone without one; an unknown user without history gets
+            popular items.
         history: what the user did lately, known to the version or not.
         k: how many, at least 1.
         exclude_seen: leave out everything the user has; negative items are left out always.
+        now_ms: epoch ms, which events age by.
         rules: what else the request demands of the answer.
 
     Raises:
         InvalidParameter: the rules do not fit the catalog.
     """
-    user_row = snapshot.user_rows.get(user_id)
+    user_row = None if user_id is None else snapshot.user_rows.get(user_id)
     known = _no_rows() if user_row is None else _as_rows(snapshot.artifact.seen(user_row))
     positive = _history_rows(snapshot, history, positive=True)
     negative = _history_rows(snapshot, history, positive=False)
     excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
-    fresh = np.setdiff1d(positive, known)
-    query = user_vector(snapshot.artifact, user_row, fresh)
+    fresh, weights = _weighted(snapshot, history, np.setdiff1d(positive, known), now_ms)
+    query = user_vector(snapshot.artifact, snapshot.fold_in, user_row, fresh, weights)
     if rules is not None:
         return rank(snapshot, query, excluded, k, rules)
     answer: list[Recommended] = []
@@ -65,6 +69,19 @@ def _popular(snapshot: Snapshot, excluded: NDArray[np.int64], k: int) -> list[Re
         Recommended(row, score, "popular")
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
     ]
+
+
+def _weighted(
+    snapshot: Snapshot, history: Sequence[HistoryItem], rows: NDArray[np.int64], now_ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Those of the rows that count for anything, and how much each does."""
+    if not len(rows):
+        return rows, np.zeros(0)
+    by_row = {snapshot.item_rows.get(item.item_id): item.types for item in history}
+    weights = np.array(
+        [weight_of(by_row[row], snapshot.event_weights, now_ms) for row in rows.tolist()]
+    )
+    return rows[weights > 0], weights[weights > 0]
 
 
 def _history_rows(

@@ -3,7 +3,9 @@
 from http import HTTPStatus
 from typing import Any, Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from service.events import Identifier
 
 
 class Problem(BaseModel):
@@ -29,9 +31,13 @@ class RecommendedItem(BaseModel):
 
 
 class RecommendResponse(BaseModel):
-    """`degraded` means that the latest interactions could not be read."""
+    """`degraded` means that the latest interactions could not be read.
 
-    user_id: str
+    `user_id` is null where a session was served, which `session_id` names.
+    """
+
+    user_id: str | None
+    session_id: str | None = None
     recommendation_id: str
     model_version: str
     catalog: str
@@ -63,6 +69,24 @@ class IngestResponse(BaseModel):
     duplicates: int
     rejected: list[RejectedEvent]
     results: list[EventResult] | None = None
+
+
+class LoginRequest(BaseModel):
+    """Who the person behind a session is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"session_id": "s1", "user_id": "u1"}}
+    )
+
+    session_id: Identifier
+    user_id: Identifier
+
+
+class LoginResponse(BaseModel):
+    """`joined` counts the events that became the user's."""
+
+    user_id: str
+    joined: int
 
 
 # Any: FastAPI takes free-form OpenAPI fragments.

@@ -64,8 +64,9 @@ class Settings(BaseSettings):
         poll_interval_s: seconds between two looks at every CURRENT.
         redis_timeout_s: seconds for a connection, and again for a reply.
         redis_max_connections: connections per process; more requests wait `redis_timeout_s`.
-        history_cap: newest items kept per user for exclusion and fold-in.
+        history_cap: newest items kept per user, and events per session, for exclusion and fold-in.
         history_ttl_s: seconds after a user's last event when that history is forgotten.
+        session_ttl_s: seconds after a session's last event when it is forgotten.
         dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.
         max_body_bytes: larger request bodies are refused with 413.
         max_batch_events: larger batches are refused with 413.
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
     redis_max_connections: _Positive = 32
     history_cap: _Positive = 500
     history_ttl_s: _Positive = 90 * 86_400
+    session_ttl_s: _Positive = 30 * 86_400
     dedupe_ttl_s: _Positive = 86_400
     max_body_bytes: _Positive = 1 << 20
     max_batch_events: _Positive = 1000

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from service.artifact import Artifact
 from service.errors import ArtifactCorrupt
+from service.event_weights import EventWeight, read_event_weight
 from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
 from service.index import IndexKind, ItemIndex, build_index
+from service.user_vector import FoldIn, fold_in_of
 
 _WARM_UP_USERS = 32
 _WARM_UP_K = 100
@@ -32,6 +34,8 @@ class Snapshot:
         item_rows: item id to row.
         popular_rows: [I] int64, most popular first; equal ones in row order.
         event_types: the catalog's event types and their signs; empty when it did not say.
+        event_weights: how much an event of each of those types counts.
+        fold_in: what moves a user's vector.
         search_s: median seconds of one search during warm-up.
         columns: the items' metadata, for filters and caps.
     """
@@ -42,6 +46,8 @@ class Snapshot:
     item_rows: Mapping[str, int]
     popular_rows: NDArray[np.int64]
     event_types: Mapping[str, Sign]
+    event_weights: Mapping[str, EventWeight]
+    fold_in: FoldIn
     search_s: float
     columns: ItemColumns
 
@@ -69,32 +75,40 @@ def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
     if not artifact.item_ids:
         raise ArtifactCorrupt(f"{artifact.folder} has no items; publish a catalogue with some")
     index = build_index(artifact.items, kind)
+    event_types, event_weights = _event_types(artifact)
     return Snapshot(
         artifact=artifact,
         index=index,
         user_rows=MappingProxyType({name: row for row, name in enumerate(artifact.user_ids)}),
         item_rows=MappingProxyType({name: row for row, name in enumerate(artifact.item_ids)}),
         popular_rows=np.argsort(-artifact.popularity, kind="stable").astype(np.int64),
-        event_types=_event_types(artifact),
+        event_types=event_types,
+        event_weights=event_weights,
+        fold_in=fold_in_of(artifact),
         search_s=_warm_up(artifact, index),
         columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
     )
 
 
-def _event_types(artifact: Artifact) -> Mapping[str, Sign]:
+def _event_types(
+    artifact: Artifact,
+) -> tuple[Mapping[str, Sign], Mapping[str, EventWeight]]:
     table = artifact.manifest.recipe.get("event_types") or {}
     if not isinstance(table, dict):
         raise ArtifactCorrupt(f"{artifact.folder}: recipe.event_types is not a table: {table!r}")
     signs: dict[str, Sign] = {}
+    weights: dict[str, EventWeight] = {}
     for name, settings in table.items():
-        sign = settings.get("sign", "positive") if isinstance(settings, dict) else None
+        settings = settings if isinstance(settings, dict) else {"sign": None}
+        sign = settings.get("sign", "positive")
         if sign != "neutral" and sign not in SIGN_MARKS:
             raise ArtifactCorrupt(
                 f"{artifact.folder}: event type {name!r} has sign {sign!r}, allowed are"
                 " positive, neutral and negative"
             )
         signs[name] = cast(Sign, sign)
-    return MappingProxyType(signs)
+        weights[name] = read_event_weight(f"{artifact.folder}: event type {name!r}", settings)
+    return MappingProxyType(signs), MappingProxyType(weights)
 
 
 def _warm_up(artifact: Artifact, index: ItemIndex) -> float:

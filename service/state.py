@@ -13,16 +13,18 @@ from service.rate_limit import RateLimiter
 from service.settings import Settings
 from service.snapshot import Snapshot
 from service.store.client import EventStore
+from service.store.sessions import Sessions
 
 
 @dataclass
 class ServiceState:
-    """One application's parts; `store` is None without a Redis URL."""
+    """One application's parts; `store` and `sessions` are None without a Redis URL."""
 
     settings: Settings
     metrics: Metrics = field(init=False)
     catalogs: Catalogs = field(init=False)
     store: EventStore | None = field(init=False, default=None)
+    sessions: Sessions | None = field(init=False, default=None)
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)

@@ -7,10 +7,11 @@ import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.errors import StoreUnavailable
-from service.events import Interaction
+from service.events import Interaction, SessionInteraction
 from service.ingest import MAX_KEY_BYTES, Batch, EventRules, read_batch
 from service.schemas import IngestResponse, problem_responses
 from service.state import ServiceState, state_of
+from service.store.taking import take
 
 _EXAMPLE_EVENT = {
     "event_id": "0b0f6f0e-4b5a-4f0e-9d57-0f6f7f6f7c11",
@@ -23,10 +24,14 @@ _EXAMPLE_EVENT = {
 _EXAMPLES = {
     "one": {"summary": "One event", "value": _EXAMPLE_EVENT},
     "smallest": {"summary": "The smallest event", "value": {"user_id": "u1", "item_id": "i42"}},
+    "session": {
+        "summary": "An event of an anonymous session",
+        "value": {"session_id": "s1", "item_id": "i42"},
+    },
     "array": {"summary": "An array", "value": [_EXAMPLE_EVENT]},
     "batch": {"summary": "A batch", "value": {"events": [_EXAMPLE_EVENT]}},
 }
-_EVENT_SCHEMA = Interaction.model_json_schema()
+_EVENT_SCHEMA = {"anyOf": [Interaction.model_json_schema(), SessionInteraction.model_json_schema()]}
 _BODY = {
     "required": True,
     "content": {
@@ -88,6 +93,9 @@ async def take_interactions(
     The answer comes after Redis replied, so what is accepted is kept. An `event_id` (or an
     `Idempotency-Key` header) makes sending again harmless. Valid events of a batch are taken even
     when others are rejected; when none is valid the answer is 422.
+
+    An event of someone who has not logged in has a `session_id` instead of the `user_id`. One with
+    both says that the session is the user's, and what it did joins their history.
     """
     state = state_of(request)
     name = state.catalogs.require_known(catalog)
@@ -101,12 +109,12 @@ async def take_interactions(
         content_encoding=request.headers.get("content-encoding", ""),
         idempotency_key=idempotency_key,
     )
-    if state.store is None:
+    if state.store is None or state.sessions is None:
         raise StoreUnavailable(
             "no event store is configured; start with `mutualrec serve` or set MUTUALREC_REDIS_URL",
             retry_after_s=60,
         )
-    taken = await state.store.append(name, batch.events, rules.types)
+    taken = await take(state.store, state.sessions, name, batch.events, rules.types)
     content = _content(batch, taken, with_results=results)
     for outcome, count in (
         ("accepted", content["accepted"]),

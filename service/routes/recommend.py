@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
@@ -11,9 +12,10 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from service.errors import BadRequest, InvalidParameter, StoreUnavailable
-from service.events import MAX_ID_BYTES
+from service.errors import BadRequest, InvalidParameter
+from service.events import MAX_ID_BYTES, Identifier
 from service.filters import parse_filter
+from service.histories import read_history
 from service.recommend import recommend
 from service.recommended import Recommended
 from service.routes.parameters import FilterQuery
@@ -21,7 +23,6 @@ from service.rules import Rules
 from service.schemas import RecommendResponse, problem_responses
 from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
-from service.store.client import HistoryItem
 
 INLINE_SEARCH_S = 0.001
 
@@ -38,6 +39,29 @@ _EXAMPLE = {
     "degraded": False,
     "took_ms": 0.8,
 }
+_SESSION_EXAMPLE = {**_EXAMPLE, "user_id": None, "session_id": "s1"}
+
+_K = Annotated[
+    int | None, Query(ge=1, description="How many; 10 by default; at most `k_max`, 500.")
+]
+_Catalog = Annotated[str | None, Query(description="By default `default`.")]
+_ExcludeSeen = Annotated[
+    bool, Query(description="Leave out what the user has; negative items never come.")
+]
+_Metadata = Annotated[bool, Query(description="Add each item's metadata.")]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for."""
+
+    user_id: str | None
+    session_id: str | None
+    k: int | None
+    catalog: str | None
+    exclude_seen: bool
+    metadata: bool
+    filter: str | None
 
 
 class _OpaqueConvertor(Convertor[str]):
@@ -69,14 +93,13 @@ router = APIRouter(tags=["recommendations"])
 async def recommend_to_user(
     request: Request,
     user_id: str,  # noqa: ARG001  # documented here, read from the raw path
-    k: Annotated[
-        int | None, Query(ge=1, description="How many; 10 by default; at most `k_max`, 500.")
+    session_id: Annotated[
+        Identifier | None, Query(description="The session they are in: what it did counts too.")
     ] = None,
-    catalog: Annotated[str | None, Query(description="By default `default`.")] = None,
-    exclude_seen: Annotated[
-        bool, Query(description="Leave out what the user has; negative items never come.")
-    ] = True,
-    metadata: Annotated[bool, Query(description="Add each item's metadata.")] = False,
+    k: _K = None,
+    catalog: _Catalog = None,
+    exclude_seen: _ExcludeSeen = True,
+    metadata: _Metadata = False,
     filter: FilterQuery = None,
 ) -> Response:
     """The best items for a user, as of the latest interaction.
@@ -85,15 +108,52 @@ async def recommend_to_user(
     not reply, the answer is made without the latest interactions and says `degraded`. User ids are
     opaque; percent-encode them, `/` included.
     """
+    asked = _Asked(_user_id(request), session_id, k, catalog, exclude_seen, metadata, filter)
+    return await _answer(state_of(request), asked)
+
+
+@router.get(
+    "/recommend",
+    summary="Recommend items to a session",
+    response_model=RecommendResponse,
+    responses={
+        200: {"content": {"application/json": {"example": _SESSION_EXAMPLE}}},
+        **problem_responses(400, 404, 422, 503),
+    },
+)
+async def recommend_to_session(
+    request: Request,
+    session_id: Annotated[Identifier, Query(description="Whatever their events said.")],
+    k: _K = None,
+    catalog: _Catalog = None,
+    exclude_seen: _ExcludeSeen = True,
+    metadata: _Metadata = False,
+    filter: FilterQuery = None,
+) -> Response:
+    """The best items for someone who has not said who they are, from what their session did.
+
+    A session that did nothing yet gets popular items.
+    """
+    asked = _Asked(None, session_id, k, catalog, exclude_seen, metadata, filter)
+    return await _answer(state_of(request), asked)
+
+
+async def _answer(state: ServiceState, asked: _Asked) -> Response:
     start = time.perf_counter()
-    state = state_of(request)
-    wanted = _checked_k(k, state)
-    user = _user_id(request)
-    name, snapshot = state.catalogs.snapshot(catalog)
-    history, degraded = await _history(state, name, user)
-    rules = None if filter is None else Rules(filter=parse_filter(filter))
+    wanted = _checked_k(asked.k, state)
+    name, snapshot = state.catalogs.snapshot(asked.catalog)
+    history, degraded = await read_history(
+        state, name, asked.user_id, asked.session_id, snapshot.event_types
+    )
     work = partial(
-        recommend, snapshot, user, history, wanted, exclude_seen=exclude_seen, rules=rules
+        recommend,
+        snapshot,
+        asked.user_id,
+        history,
+        wanted,
+        exclude_seen=asked.exclude_seen,
+        rules=None if asked.filter is None else Rules(filter=parse_filter(asked.filter)),
+        now_ms=time.time_ns() // 1_000_000,
     )
     if snapshot.search_s < INLINE_SEARCH_S:
         answer = work()
@@ -101,11 +161,12 @@ async def recommend_to_user(
         answer = await asyncio.get_running_loop().run_in_executor(state.searches, work)
     _count_fallbacks(state, name, answer, degraded=degraded)
     content = {
-        "user_id": user,
+        "user_id": asked.user_id,
+        **({} if asked.session_id is None else {"session_id": asked.session_id}),
         "recommendation_id": uuid.uuid4().hex,
         "model_version": snapshot.version,
         "catalog": name,
-        "items": _items(snapshot, answer, with_metadata=metadata),
+        "items": _items(snapshot, answer, with_metadata=asked.metadata),
         "next_cursor": None,
         "degraded": degraded,
         "took_ms": round((time.perf_counter() - start) * 1000, 3),
@@ -136,17 +197,6 @@ def _user_id(request: Request) -> str:
             f"a user id has 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}"
         )
     return user_id
-
-
-async def _history(
-    state: ServiceState, catalog: str, user_id: str
-) -> tuple[list[HistoryItem], bool]:
-    if state.store is None:
-        return [], True
-    try:
-        return await state.store.history(catalog, user_id), False
-    except StoreUnavailable:
-        return [], True
 
 
 def _count_fallbacks(

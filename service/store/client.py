@@ -9,7 +9,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeVar, cast
 
@@ -23,20 +22,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import StoreUnavailable
 from service.events import SIGN_MARKS, Interaction, Sign, encode_event, keys_of, partition_of
 from service.settings import Settings
+from service.store.history import HistoryItem, PastEvent, history_of
 
-FUNCTION = "mr_ingest_1"
+INGEST = "mr_ingest_2"
 RETRY_AFTER_S = 1
 
+__all__ = ["EventStore", "HistoryItem"]
+
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class HistoryItem:
-    """An item the user had to do with since the history began; `timestamp` is epoch ms."""
-
-    item_id: str
-    positive: bool
-    timestamp: int
 
 
 class EventStore:
@@ -96,7 +89,7 @@ class EventStore:
             self._arguments(catalog, partition, [events[i] for i in indices], signs, token)
             for partition, indices in partitions.items()
         ]
-        replies = await self._twice(lambda: self._call_functions(calls))
+        replies = await self.call_function(INGEST, calls)
         taken = [False] * len(events)
         for indices, reply in zip(partitions.values(), replies, strict=True):
             for index, value in zip(indices, reply, strict=True):
@@ -114,13 +107,25 @@ class EventStore:
         key = keys_of(catalog, partition_of(user_id)).history(user_id)
         reply = await self._twice(lambda: self._redis.zrange(key, 0, -1, withscores=True))
         rows = cast("list[tuple[bytes, float]]", reply)  # the library's type covers every option
-        items: dict[bytes, tuple[bool, float]] = {}
-        for member, score in rows:
-            items[member[1:]] = (member[:1] == b"+", score)
-        return [
-            HistoryItem(item.decode(), positive, int(score))
-            for item, (positive, score) in items.items()
-        ]
+        return history_of(_past_event(member, score) for member, score in rows)
+
+    async def execute(self, operation: Callable[[Redis], Awaitable[_T]]) -> _T:
+        """Runs an operation that may be repeated, with the store's time limits and one retry.
+
+        Raises:
+            StoreUnavailable: there was no reply in time.
+        """
+        return await self._twice(lambda: operation(self._redis))
+
+    async def call_function(
+        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
+    ) -> list[list[int]]:
+        """Calls one of our server-side functions once per (keys, arguments), in one round trip.
+
+        Raises:
+            StoreUnavailable: there was no reply in time.
+        """
+        return await self._twice(lambda: self._call_functions(name, calls))
 
     async def evaluate(self, script: str, key: str, *arguments: int) -> list[int]:
         """What a Lua script returns for one key; a lost reply makes it run again.
@@ -192,13 +197,13 @@ class EventStore:
         return names, arguments
 
     async def _call_functions(
-        self, calls: Sequence[tuple[list[str], list[str | int]]]
+        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
     ) -> list[list[int]]:
-        replies = await self._pipeline(calls)
+        replies = await self._pipeline(name, calls)
         lost = [index for index, reply in enumerate(replies) if _is_function_missing(reply)]
         if lost:
             await self._redis.function_load(_library(), replace=True)
-            again = await self._pipeline([calls[index] for index in lost])
+            again = await self._pipeline(name, [calls[index] for index in lost])
             for index, reply in zip(lost, again, strict=True):
                 replies[index] = reply
         for reply in replies:
@@ -207,11 +212,18 @@ class EventStore:
         return replies
 
     # Any: a pipeline's replies are whatever its commands reply, or the error of a command.
-    async def _pipeline(self, calls: Sequence[tuple[list[str], list[str | int]]]) -> list[Any]:
+    async def _pipeline(
+        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
+    ) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for names, arguments in calls:
-                pipeline.fcall(FUNCTION, len(names), *names, *arguments)
+                pipeline.fcall(name, len(names), *names, *arguments)
             return await pipeline.execute(raise_on_error=False)
+
+
+def _past_event(member: bytes, timestamp: float) -> PastEvent:
+    event_type, _, item_id = member.decode().partition("\0")
+    return event_type[0] == "+", event_type[1:], item_id, int(timestamp)
 
 
 def _is_function_missing(reply: object) -> bool:

@@ -1,20 +1,22 @@
-#!lua name=mutualrec_1
+#!lua name=mutualrec_2
 
--- Takes a batch of events of one partition, atomically.
---
--- KEYS[1]           the stream
--- KEYS[2e], [2e+1]  dedupe key and history key of event e = 1, 2, ...
--- ARGV[1..4]        dedupe TTL (s), history cap, history TTL (s), token of this attempt's request
--- ARGV, 11 per event: sign mark ('+', '-' or '' to stay out of the history), score, then the nine
---                     stream fields' values in the order of FIELDS; values[3] is the item
---
--- Returns 1 (taken) or 0 (duplicate) per event. The dedupe key holds the token of the request that
--- took the event, so a request that is sent again after a lost reply hears 1 again.
+-- Everything is atomic, and sending a call again after a lost reply is harmless: what was taken is
+-- marked with the token of the request that took it, and that request hears 1 again.
 
 local FIELDS = {'e', 'u', 'i', 't', 'v', 'ts', 'r', 'p', 'c'}
 local HEAD = 4
 local WIDTH = 2 + #FIELDS
 
+-- Takes a batch of events of one partition.
+--
+-- KEYS[1]           the stream
+-- KEYS[2e], [2e+1]  dedupe key and history key of event e = 1, 2, ...
+-- ARGV[1..4]        dedupe TTL (s), history cap, history TTL (s), token of this attempt's request
+-- ARGV, 11 per event: sign mark ('+', '-' or '' to stay out of the history), score, then the nine
+--                     stream fields' values in the order of FIELDS; values[3] is the item and
+--                     values[4] the type
+--
+-- Returns 1 (taken) or 0 (duplicate) per event.
 local function ingest(keys, args)
   local results = {}
   for e = 1, (#keys - 1) / 2 do
@@ -29,7 +31,7 @@ local function ingest(keys, args)
       redis.call('XADD', keys[1], '*', unpack(entry))
       if args[base + 1] ~= '' then
         local history = keys[2 * e + 1]
-        local member = args[base + 1] .. args[base + 5]
+        local member = args[base + 1] .. args[base + 6] .. '\0' .. args[base + 5]
         redis.call('ZADD', history, 'GT', args[base + 2], member)
         redis.call('ZREMRANGEBYRANK', history, 0, -(args[2] + 1))
         redis.call('EXPIRE', history, args[3])
@@ -44,4 +46,37 @@ local function ingest(keys, args)
   return results
 end
 
-redis.register_function('mr_ingest_1', ingest)
+-- Takes events of one session.
+--
+-- KEYS[1], [2]  hash of the events by event_id, sorted set of event_ids by time
+-- ARGV[1..3]    cap, TTL (s), token of this attempt's request
+-- ARGV, 3 per event: event_id, score, body
+--
+-- Returns 1 (taken) or 0 (duplicate) per event.
+local function session(keys, args)
+  local results = {}
+  for a = 4, #args, 3 do
+    local mark = args[3] .. ':' .. a
+    local value = mark .. '\0' .. args[a + 2]
+    if redis.call('HSETNX', keys[1], args[a], value) == 1 then
+      redis.call('ZADD', keys[2], args[a + 1], args[a])
+      results[#results + 1] = 1
+    else
+      local known = redis.call('HGET', keys[1], args[a])
+      results[#results + 1] = string.sub(known, 1, #mark + 1) == mark .. '\0' and 1 or 0
+    end
+  end
+  local surplus = redis.call('ZCARD', keys[2]) - args[1]
+  if surplus > 0 then
+    local oldest = redis.call('ZPOPMIN', keys[2], surplus)
+    for n = 1, #oldest, 2 do
+      redis.call('HDEL', keys[1], oldest[n])
+    end
+  end
+  redis.call('EXPIRE', keys[1], args[2])
+  redis.call('EXPIRE', keys[2], args[2])
+  return results
+end
+
+redis.register_function('mr_ingest_2', ingest)
+redis.register_function('mr_session_2', session)

@@ -42,7 +42,7 @@ def test_an_event_enters_the_stream_and_the_history(redis_url, server):
         taken = await store.append("default", [event()], {})
         return taken, await store.history("default", "u")
 
-    assert run(redis_url, work) == ([True], [HistoryItem("i", True, NOW_MS)])
+    assert run(redis_url, work) == ([True], [HistoryItem("i", True, NOW_MS, {"view": NOW_MS})])
     assert server.xlen(EVENTS) == 1
 
 
@@ -96,9 +96,24 @@ def test_the_later_sign_of_an_item_holds(redis_url):
         return await store.history("default", "u")
 
     assert sorted(run(redis_url, work), key=lambda item: item.item_id) == [
-        HistoryItem("i", True, NOW_MS),
-        HistoryItem("j", False, NOW_MS),
+        HistoryItem("i", True, NOW_MS, {"view": NOW_MS}),
+        HistoryItem("j", False, NOW_MS, {"hide": NOW_MS}),
     ]
+
+
+def test_a_history_tells_when_which_type_of_event_was_last(redis_url):
+    events = [
+        event("i", "1", timestamp=NOW_MS - 3),
+        event("i", "2", timestamp=NOW_MS - 2, type="buy"),
+        event("i", "3", timestamp=NOW_MS - 1),
+    ]
+
+    async def work(store):
+        await store.append("default", events, {})
+        return await store.history("default", "u")
+
+    types = {"view": NOW_MS - 1, "buy": NOW_MS - 2}
+    assert run(redis_url, work) == [HistoryItem("i", True, NOW_MS - 1, types)]
 
 
 def test_the_history_keeps_only_the_newest_items_and_expires(redis_url, server):
@@ -140,7 +155,7 @@ def test_ids_with_any_character_survive(redis_url):
         await store.append("default", [event(item_id, user_id=user_id)], {})
         return await store.history("default", user_id)
 
-    assert run(redis_url, work) == [HistoryItem(item_id, True, NOW_MS)]
+    assert run(redis_url, work) == [HistoryItem(item_id, True, NOW_MS, {"view": NOW_MS})]
 
 
 def test_more_requests_than_connections_wait_instead_of_failing(redis_url):

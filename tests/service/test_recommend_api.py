@@ -72,11 +72,43 @@ def test_an_unknown_user_gets_popular_items_and_is_told_so(start, deploy, redis_
     ]
 
 
-def test_an_unknown_user_without_vector_still_never_sees_an_item_again(start, deploy, redis_url):
+def test_an_unknown_user_never_sees_an_item_again(start, deploy, redis_url):
     deploy()
     client = start(redis_url=redis_url)
     post(client, user_id="new", item_id="i0")
+    assert sorted(client.recommended("new", k=12)) == sorted(f"i{row}" for row in range(1, 12))
+
+
+def test_an_event_without_weight_leaves_a_new_user_with_popular_items(
+    start, deploy, make_draft, redis_url
+):
+    deploy(make_draft(recipe={"event_types": {"view": {"sign": "positive", "weight": 0.0}}}))
+    client = start(redis_url=redis_url)
+    post(client, user_id="new", item_id="i0")
     assert client.recommended("new", k=2) == ["i1", "i2"]
+
+
+def test_an_event_moves_a_known_user_in_learned_blocks_too(start, deploy, make_draft, redis_url):
+    # The user's own direction ranks i2 first; i0 lies where i1 does, so it speaks for i1.
+    items = np.array([[1, 9], [1, 10], [9, 1]], np.float32)
+    deploy(
+        make_draft(
+            num_users=1,
+            num_items=3,
+            width=2,
+            users=np.array([[1, 0]], np.float32),
+            items=items,
+            seen_indptr=np.zeros(2, np.int64),
+            seen_indices=np.zeros(0, np.int32),
+            recipe={"event_types": {"buy": {"weight": 9.0}, "view": {"weight": 0.1}}},
+        )
+    )
+    client = start(redis_url=redis_url)
+    first = client.recommended("u0")
+    post(client, user_id="u0", item_id="i0", type="view")
+    after_view = client.recommended("u0")
+    post(client, user_id="u0", item_id="i0", type="buy")
+    assert (first[0], after_view, client.recommended("u0")) == ("i2", ["i2", "i1"], ["i1", "i2"])
 
 
 def test_events_of_a_new_user_personalise_the_next_answer(start, deploy, make_draft, redis_url):
@@ -88,12 +120,15 @@ def test_events_of_a_new_user_personalise_the_next_answer(start, deploy, make_dr
             blocks=[Block("ease", "factors", 0, 12, 1.0, zscore=False)],
             factors={"ease": factors},
             items=items,
+            users=np.zeros((6, 12), np.float32),
         )
     )
     client = start(redis_url=redis_url)
     post(client, user_id="new", item_id="i3")
     [first] = client.get("/recommend/new?k=1").json()["items"]
-    assert (first["item_id"], first["source"], first["score"]) == ("i4", "model", 1.0)
+    # Scores are scaled to the deviation 1; those of one hit among 12 items vary by sqrt(11) / 12.
+    score = pytest.approx(12 / np.sqrt(11))
+    assert (first["item_id"], first["source"], first["score"]) == ("i4", "model", score)
 
 
 def test_a_posted_item_is_gone_from_the_next_answer(start, deploy, redis_url):

@@ -2,31 +2,35 @@ import numpy as np
 import pytest
 
 from service.artifact import Block, load_artifact, write_artifact
-from service.user_vector import user_vector
+from service.user_vector import fold_in_of, user_vector
 
-# Two factor columns: items 0..2 are [1, 0], [0, 2], [3, 3]; the covariance is diag(4, 1).
+# Two blocks of two columns. Their covariances are diag(4, 1) and the identity, so that the scores
+# of [a, b] have the deviation sqrt(4 a^2 + b^2) in the first and sqrt(a^2 + b^2) in the second.
+ITEMS = np.array([[1, 0, 0, 0], [0, 2, 0, 0], [3, 3, 0, 0]], np.float32)
 FACTORS = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
-COVARIANCE = np.diag([4, 1]).astype(np.float32)
-USERS = np.array([[7, 0.5, 0]], np.float32)  # a learned column, then the block's two
+COVARIANCES = {"bpr": np.diag([4, 1]).astype(np.float32), "ease": np.eye(2, dtype=np.float32)}
+BLOCKS = [
+    Block("bpr", "learned", 0, 2, 1.0, zscore=True),
+    Block("ease", "factors", 2, 2, 0.5, zscore=True),
+]
+# In the first block of deviation 1, in the second of deviation 0.5.
+USERS = np.array([[0.5, 0, 0.3, 0.4], [0, 1, 0.5, 0]], np.float32)
 
 
 @pytest.fixture
 def make(tmp_path, make_draft):
     def make(**changes):
         values = {
-            "blocks": [
-                Block("bpr", "learned", 0, 1, 1.0, zscore=True),
-                Block("ease", "factors", 1, 2, 0.5, zscore=True),
-            ],
+            "blocks": BLOCKS,
             "users": USERS,
-            "items": np.ones((3, 3), np.float32),
-            "user_ids": ["u"],
+            "items": ITEMS,
+            "user_ids": [f"u{row}" for row in range(len(changes.get("users", USERS)))],
             "item_ids": ["i0", "i1", "i2"],
             "popularity": np.ones(3),
-            "seen_indptr": np.array([0, 1]),
-            "seen_indices": np.array([0], np.int32),
+            "seen_indptr": np.zeros(len(changes.get("users", USERS)) + 1, np.int64),
+            "seen_indices": np.zeros(0, np.int32),
             "item_metadata": None,
-            "covariances": {"ease": COVARIANCE},
+            "covariances": COVARIANCES,
             "factors": {"ease": FACTORS},
         }
         version = write_artifact(tmp_path, "default", make_draft(**values | changes))
@@ -35,50 +39,89 @@ def make(tmp_path, make_draft):
     return make
 
 
-def rows(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
+def vector(artifact, user_row, *rows: int, weights: list[float] | None = None):
+    given = np.array(weights or [1.0] * len(rows))
+    return user_vector(artifact, fold_in_of(artifact), user_row, np.array(rows, np.int64), given)
+
+
+def deviation(part: np.ndarray, name: str) -> float:
+    return float(np.sqrt(part @ COVARIANCES[name] @ part))
 
 
 def test_a_known_user_without_fresh_items_has_exactly_the_stored_row(make):
-    np.testing.assert_array_equal(user_vector(make(), 0, rows()), USERS[0])
+    np.testing.assert_array_equal(vector(make(), 0), USERS[0])
 
 
-def test_fresh_items_move_factor_blocks_and_leave_learned_ones(make):
-    # raw = [1, 0] (seen) + [0, 2] (fresh) = [1, 2]; raw' C raw = 4 + 4 = 8; 0.5 / sqrt(8) * raw.
-    expected = [7, 0.5 / np.sqrt(8), 1.0 / np.sqrt(8)]
-    np.testing.assert_allclose(user_vector(make(), 0, rows(1)), expected, rtol=1e-6)
+def test_one_event_moves_every_block_by_a_quarter_of_the_way(make):
+    # Item 1 says [0, 1] of deviation 1 in the first block and [0, 0.5] of 0.5 in the second:
+    # 3 [0.5, 0] + [0, 1] = [1.5, 1] has the deviation sqrt(9 + 1), and
+    # 3 [0.3, 0.4] + [0, 0.5] = [0.9, 1.7] has sqrt(3.7).
+    first = np.array([1.5, 1.0]) / np.sqrt(10)
+    second = 0.5 * np.array([0.9, 1.7]) / np.sqrt(3.7)
+    np.testing.assert_allclose(vector(make(), 0, 1), [*first, *second], rtol=1e-6)
 
 
-def test_a_new_user_has_factor_blocks_only(make):
-    # raw = [3, 3]; raw' C raw = 36 + 9 = 45.
-    expected = [0, 1.5 / np.sqrt(45), 1.5 / np.sqrt(45)]
-    np.testing.assert_allclose(user_vector(make(), None, rows(2)), expected, rtol=1e-6)
+def test_heavier_events_move_further(make):
+    # 3 [0.5, 0] + 2 [0, 1] = [1.5, 2] has the deviation sqrt(9 + 4).
+    expected = np.array([1.5, 2.0]) / np.sqrt(13)
+    np.testing.assert_allclose(vector(make(), 0, 1, weights=[2.0])[:2], expected, rtol=1e-6)
 
 
-def test_without_z_score_the_sum_is_weighted_only(make):
-    blocks = [
-        Block("bpr", "learned", 0, 1, 1.0, zscore=True),
-        Block("ease", "factors", 1, 2, 0.5, zscore=False),
-    ]
-    vector = user_vector(make(blocks=blocks), None, rows(1, 2))
-    np.testing.assert_allclose(vector, [0, 1.5, 2.5], rtol=1e-6)
+def test_items_count_by_their_weights(make):
+    # 0.75 item 0 + 0.25 item 1 = [0.75, 0.5] in both blocks, of deviation sqrt(2.5) in the first.
+    expected = 3 * USERS[0, :2] + np.array([0.75, 0.5]) / np.sqrt(2.5)
+    moved = vector(make(), 0, 0, 1, weights=[0.75, 0.25])[:2]
+    np.testing.assert_allclose(moved, expected / deviation(expected, "bpr"), rtol=1e-6)
 
 
-def test_a_sum_without_variance_is_zero_and_not_nan(make):
-    artifact = make(covariances={"ease": np.zeros((2, 2), np.float32)})
-    np.testing.assert_array_equal(user_vector(artifact, 0, rows(1)), [7, 0, 0])
+def test_a_moved_vector_keeps_the_scale_of_publishing(make):
+    moved = vector(make(), 1, 0, 2)
+    assert deviation(moved[:2], "bpr") == pytest.approx(1.0)
+    assert deviation(moved[2:], "ease") == pytest.approx(0.5)
+
+
+def test_a_new_user_starts_as_the_mean_user(make):
+    # The mean user [0.25, 0.5] has the deviation sqrt(0.5) in the first block; as a user has: 1.
+    expected = 3 * np.array([0.25, 0.5]) / np.sqrt(0.5) + [0.0, 1.0]
+    moved = vector(make(), None, 1)[:2]
+    np.testing.assert_allclose(moved, expected / deviation(expected, "bpr"), rtol=1e-6)
+
+
+def test_a_user_whose_row_is_zero_is_as_good_as_new(make):
+    artifact = make(users=np.array([[0, 0, 0, 0], [0.5, 0, 0.3, 0.4]], np.float32))
+    np.testing.assert_allclose(vector(artifact, 0, 1), vector(artifact, None, 1))
+
+
+def test_a_version_without_users_serves_new_ones(make):
+    artifact = make(users=np.zeros((0, 4), np.float32))
+    np.testing.assert_allclose(vector(artifact, None, 1), [0, 1, 0, 0.5])
+
+
+def test_without_z_score_a_new_user_is_as_strong_as_a_trained_one(make):
+    blocks = [Block("average", "learned", 0, 4, 1.0, zscore=False)]
+    users = np.array([[0, 3, 0, 0], [0, 4, 0, 0]], np.float32)
+    artifact = make(
+        blocks=blocks, users=users, covariances={"average": np.eye(4, dtype=np.float32)}, factors={}
+    )
+    assert np.linalg.norm(vector(artifact, None, 0)) == pytest.approx(np.sqrt(12.5))
+
+
+def test_a_covariance_that_was_not_published_is_computed(make):
+    # The first block's items have the mean [4/3, 5/3] and the second moments 10/3, 13/3 and 3.
+    covariances = {"ease": COVARIANCES["ease"]}
+    computed = fold_in_of(make(covariances=covariances))["bpr"].covariance
+    np.testing.assert_allclose(computed, [[14 / 9, 7 / 9], [7 / 9, 14 / 9]], rtol=1e-6)
+
+
+def test_items_that_say_nothing_leave_the_vector_as_it_was(make):
+    items = np.zeros((3, 4), np.float32)
+    factors = {"ease": np.zeros((3, 2), np.float32)}
+    np.testing.assert_allclose(vector(make(items=items, factors=factors), 0, 1), USERS[0])
 
 
 def test_a_new_user_without_items_has_no_vector(make):
-    assert user_vector(make(), None, rows()) is None
+    assert vector(make(), None) is None
 
 
-def test_a_user_whose_row_is_zero_has_no_vector(make):
-    assert user_vector(make(users=np.zeros((1, 3), np.float32)), 0, rows()) is None
-
-
-def test_a_new_user_has_no_vector_where_all_blocks_are_learned(make):
-    artifact = make(
-        blocks=[Block("bpr", "learned", 0, 3, 1.0, zscore=False)], covariances={}, factors={}
-    )
-    assert user_vector(artifact, None, rows(1)) is None
+def test_a_known_user_whose_row_is_zero_has_no_vector_without_items(make):
+    assert vector(make(users=np.zeros((1, 4), np.float32)), 0) is None

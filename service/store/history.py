@@ -1,0 +1,54 @@
+"""What a user or a session did lately, item by item."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+PastEvent = tuple[bool, str, str, int]
+"""Whether it is positive, type, item id, epoch ms."""
+
+
+@dataclass(frozen=True)
+class HistoryItem:
+    """An item the user had to do with since the history began.
+
+    Attributes:
+        item_id: any id.
+        positive: the sign of the newest event.
+        timestamp: epoch ms of the newest event.
+        types: event type to epoch ms of its newest event; of the events with the newest sign.
+    """
+
+    item_id: str
+    positive: bool
+    timestamp: int
+    types: Mapping[str, int] = field(default_factory=dict)
+
+
+def history_of(events: Iterable[PastEvent]) -> list[HistoryItem]:
+    """One entry per item, those first that were first met; the newest event's sign holds.
+
+    Args:
+        events: oldest first.
+    """
+    items: dict[str, tuple[bool, dict[str, int]]] = {}
+    for positive, event_type, item_id, timestamp in events:
+        known = items.get(item_id)
+        if known is None or known[0] is not positive:
+            items[item_id] = (positive, {event_type: timestamp})
+        else:
+            known[1][event_type] = timestamp
+    return [
+        HistoryItem(item_id, positive, max(types.values()), types)
+        for item_id, (positive, types) in items.items()
+    ]
+
+
+def merged(*histories: Iterable[HistoryItem]) -> list[HistoryItem]:
+    """Several histories as one, such as a user's and their session's."""
+    events = [
+        (item.positive, event_type, item.item_id, timestamp)
+        for history in histories
+        for item in history
+        for event_type, timestamp in item.types.items()
+    ]
+    return history_of(sorted(events, key=lambda event: event[3]))
