@@ -3,12 +3,14 @@
 ``<root>/<catalog>/<version>/`` is never changed after publishing and holds ``manifest.json``,
 ``embeddings.safetensors`` (users, items, ``covariance.<block>``, ``factors.<block>``),
 ``ids.parquet`` (users then items, with popularity and metadata), ``seen.safetensors`` (CSR of the
-items each user is known to have) and any extra file the manifest lists.
+items each user is known to have), ``popularity.safetensors`` (interactions per item and day),
+``content.safetensors`` (the modalities' vectors) and any extra file the manifest lists.
 ``<root>/<catalog>/CURRENT`` names the version being served. No pickle anywhere.
 
 This module is the contract between training and service; import from here only.
 """
 
+from service.artifact_content import DailyCounts
 from service.artifact_reader import Artifact, load_artifact, read_manifest
 from service.artifact_tensors import ArtifactDraft, check_contents
 from service.artifact_writer import write_artifact
@@ -39,6 +41,7 @@ __all__ = [
     "ArtifactDraft",
     "Block",
     "BlockKind",
+    "DailyCounts",
     "DatasetRef",
     "FileEntry",
     "ManifestModel",

@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from service.artifact_content import DailyCounts
 from service.artifact_tensors import check_contents
-from service.artifact_writer import EMBEDDINGS, IDS, METADATA_PREFIX, SEEN
+from service.artifact_writer import (
+    CONTENT,
+    EMBEDDINGS,
+    IDS,
+    METADATA_PREFIX,
+    POPULARITY,
+    SEEN,
+)
 from service.errors import ArtifactCorrupt, ArtifactIncompatible
 from service.manifest import FORMAT_VERSION, Block, ManifestModel, TensorEntry
 from service.versions import MANIFEST, require_version
@@ -52,6 +60,8 @@ class Artifact:
     seen_indices: NDArray[np.int32]
     covariances: Mapping[str, NDArray[np.float32]]
     factors: Mapping[str, NDArray[np.float32]]
+    daily: DailyCounts | None
+    features: Mapping[str, NDArray[np.float32]]
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -87,9 +97,11 @@ def load_artifact(root: Path, catalog: str, version: str) -> Artifact:
     _verify_files(folder, manifest)
     embeddings = _map_tensors(folder, EMBEDDINGS, manifest)
     seen = _map_tensors(folder, SEEN, manifest)
+    popularity = _map_optional(folder, POPULARITY, manifest)
+    content = _map_optional(folder, CONTENT, manifest)
     try:
-        artifact = _assemble(folder, manifest, embeddings, seen)
-    except (KeyError, pa.ArrowInvalid) as error:
+        artifact = _assemble(folder, manifest, embeddings, seen, popularity, content)
+    except (KeyError, TypeError, pa.ArrowInvalid) as error:
         raise ArtifactCorrupt(f"{folder} lacks {error}; publish it again") from error
     check_contents(artifact)
     return artifact
@@ -173,6 +185,10 @@ def _map_tensors(folder: Path, file_name: str, manifest: ManifestModel) -> _Tens
     return tensors
 
 
+def _map_optional(folder: Path, file_name: str, manifest: ManifestModel) -> _Tensors:
+    return _map_tensors(folder, file_name, manifest) if file_name in manifest.files else {}
+
+
 def _map_array(
     path: Path, dtype: type[np.generic], shape: tuple[int, ...], offset: int
 ) -> NDArray[Any]:
@@ -182,7 +198,12 @@ def _map_array(
 
 
 def _assemble(
-    folder: Path, manifest: ManifestModel, embeddings: _Tensors, seen: _Tensors
+    folder: Path,
+    manifest: ManifestModel,
+    embeddings: _Tensors,
+    seen: _Tensors,
+    popularity: _Tensors,
+    content: _Tensors,
 ) -> Artifact:
     table = pq.read_table(folder / IDS)
     users = table.filter(pc.equal(table.column("kind"), "user"))
@@ -204,6 +225,8 @@ def _assemble(
         seen_indices=seen["indices"],
         covariances=_named(embeddings, "covariance."),
         factors=_named(embeddings, "factors."),
+        daily=DailyCounts(**popularity) if popularity else None,
+        features=_named(content, "features."),
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from service.artifact_content import DailyCounts, check_daily, check_features
 from service.errors import ArtifactCorrupt
 from service.events import MAX_ID_BYTES
 from service.manifest import Block, DatasetRef, Member
@@ -40,6 +41,10 @@ class Contents(Protocol):
     def covariances(self) -> Mapping[str, NDArray[np.float32]]: ...  # noqa: D102
     @property
     def factors(self) -> Mapping[str, NDArray[np.float32]]: ...  # noqa: D102
+    @property
+    def daily(self) -> DailyCounts | None: ...  # noqa: D102
+    @property
+    def features(self) -> Mapping[str, NDArray[np.float32]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,9 @@ class ArtifactDraft:
         item_metadata: I rows in item order, or None.
         covariances: block name to [d, d] float32; needed for z-scored ``factors`` blocks.
         factors: block name to [I, d] float32; needed for ``factors`` blocks.
+        daily: when the items were popular; None where no event has a time.
+        features: modality to [I, d] float32 with rows of length 1, zero for a missing one.
+        category_fields: metadata columns whose values are categories.
         extra_files: file name inside the version folder to the file to copy there.
     """
 
@@ -76,6 +84,9 @@ class ArtifactDraft:
     item_metadata: pa.Table | None = None
     covariances: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    daily: DailyCounts | None = None
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    category_fields: Sequence[str] = ()
     metrics: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     watermark: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
@@ -99,6 +110,9 @@ def check_contents(contents: Contents) -> None:
     _check_ids("item_ids", contents.item_ids)
     _check_block_tensors(contents, num_items)
     _check_seen(contents, num_users, num_items)
+    if contents.daily is not None:
+        check_daily(contents.daily, num_items)
+    check_features(contents.features, num_items)
 
 
 def _check_blocks(blocks: Sequence[Block]) -> None:

@@ -21,9 +21,11 @@ from service.versions import MANIFEST, check_catalog, sync_folder, version_folde
 
 EMBEDDINGS = "embeddings.safetensors"
 SEEN = "seen.safetensors"
+POPULARITY = "popularity.safetensors"
+CONTENT = "content.safetensors"
 IDS = "ids.parquet"
 METADATA_PREFIX = "metadata."
-_RESERVED = frozenset({EMBEDDINGS, SEEN, IDS, MANIFEST})
+_RESERVED = frozenset({EMBEDDINGS, SEEN, POPULARITY, CONTENT, IDS, MANIFEST})
 
 
 def utc_now() -> datetime:
@@ -102,8 +104,22 @@ def _write_files(folder: Path, draft: ArtifactDraft) -> dict[str, TensorEntry]:
         "indptr": draft.seen_indptr,
         "indices": draft.seen_indices,
     }
+    content: dict[str, NDArray[np.generic]] = {
+        f"features.{name}": value for name, value in draft.features.items()
+    }
+    popularity: dict[str, NDArray[np.generic]] = {}
+    if draft.daily is not None:
+        daily = draft.daily
+        popularity = {
+            "days": daily.days,
+            "item_rows": daily.item_rows,
+            "counts": daily.counts,
+        }
     entries: dict[str, TensorEntry] = {}
-    for file_name, tensors in ((EMBEDDINGS, embeddings), (SEEN, seen)):
+    named = {EMBEDDINGS: embeddings, SEEN: seen, POPULARITY: popularity, CONTENT: content}
+    for file_name, tensors in named.items():
+        if not tensors:
+            continue
         save_file(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
             folder / file_name,
@@ -171,6 +187,7 @@ def _manifest(
         ensemble=draft.ensemble,
         commit=draft.commit,
         recipe=dict(draft.recipe),
+        category_fields=tuple(draft.category_fields),
         files=files,
         tensors=tensors,
     )

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 BlockKind = Literal["learned", "factors"]
 
@@ -89,9 +89,11 @@ class ManifestModel(_Strict):
     ``watermark`` maps a stream partition to the last stream id the data contained. ``metrics`` has
     one entry per split (``validation``, ``test``). ``recipe`` is what retraining needs to repeat
     the run; its ``event_types`` table, if present, tells the service the sign of each event type.
+    ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
+    and the optional files ``popularity.safetensors`` and ``content.safetensors``.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     catalog: str
     version: str
     created_at: AwareDatetime
@@ -104,5 +106,6 @@ class ManifestModel(_Strict):
     ensemble: str
     commit: str | None = None
     recipe: dict[str, JsonValue] = {}
+    category_fields: tuple[str, ...] = ()
     files: dict[Annotated[str, AfterValidator(check_file_name)], FileEntry]
     tensors: dict[str, TensorEntry]

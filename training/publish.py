@@ -9,11 +9,13 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from service.artifact import (
     ArtifactDraft,
     Block,
+    DailyCounts,
     DatasetRef,
     Member,
     set_current,
@@ -89,11 +91,42 @@ def _draft(
             for block in ensemble.blocks
             if block.factors is not None
         },
+        daily=_daily_counts(dataset),
+        features={name: _unit_rows(matrix) for name, matrix in sorted(dataset.features.items())},
+        category_fields=_category_fields(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
         watermark=watermark,
         commit=code_commit(),
         recipe=_recipe(dataset, chosen, dataset_folder),
     )
+
+
+def _daily_counts(dataset: Dataset) -> DailyCounts | None:
+    """When the items were popular: every positive event by the weight of its type."""
+    events = dataset.interactions
+    if events.timestamps is None:
+        return None
+    weights = np.zeros(len(events), np.float32)
+    for name, kind in dataset.event_types.items():
+        if kind.sign == "positive":
+            weights[events.types == name] = kind.weight
+    return DailyCounts.of(events.timestamps, events.item_rows, weights)
+
+
+def _unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1, so that inner products are cosines; a missing row is zero."""
+    rows = np.nan_to_num(features, nan=0.0)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (rows / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    return unit
+
+
+def _category_fields(dataset: Dataset) -> list[str]:
+    """The columns of the categorical modalities; where there are none, one named ``category``."""
+    columns = [m.source for m in dataset.modalities.values() if m.kind == "categorical"]
+    if not columns and "category" in dataset.metadata.columns:
+        columns = ["category"]
+    return sorted(columns)
 
 
 def _member(member: EnsembleMember) -> Member:

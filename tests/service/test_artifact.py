@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from service.artifact import (
     Block,
+    DailyCounts,
     current_version,
     list_catalogs,
     list_versions,
@@ -55,6 +56,49 @@ def test_factors_and_covariances_are_kept_per_block(tmp_path, make_draft):
     artifact = load_artifact(tmp_path, "default", write_artifact(tmp_path, "default", draft))
     np.testing.assert_array_equal(artifact.covariances["ease"], covariance)
     np.testing.assert_array_equal(artifact.factors["ease"], factors)
+
+
+def test_daily_counts_features_and_category_fields_are_kept(tmp_path, make_draft):
+    day = 86_400_000
+    daily = DailyCounts.of(
+        np.array([day, 2 * day, day + 5, 0, day]),
+        np.array([3, 3, 3, 3, 11]),
+        np.array([1.0, 0.5, 2.0, 9.0, 0.0], np.float32),
+    )
+    features = {"image": np.eye(12, 5, dtype=np.float32)}
+    draft = make_draft(daily=daily, features=features, category_fields=["title"])
+    artifact = load_artifact(tmp_path, "default", write_artifact(tmp_path, "default", draft))
+    # Events of one day are added up; those without a time or weight are none.
+    assert artifact.daily.days.tolist() == [1, 2]
+    assert artifact.daily.item_rows.tolist() == [3, 3]
+    assert artifact.daily.counts.tolist() == [3.0, 0.5]
+    np.testing.assert_array_equal(artifact.features["image"], features["image"])
+    assert artifact.manifest.category_fields == ("title",)
+
+
+def test_an_artifact_of_the_first_format_is_still_read(tmp_path, version):
+    path = tmp_path / "default" / version / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["category_fields"]
+    path.write_text(json.dumps(manifest | {"format_version": 1}))
+    artifact = load_artifact(tmp_path, "default", version)
+    assert (artifact.daily, artifact.features) == (None, {})
+    assert artifact.manifest.category_fields == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"features": {"image": np.zeros((11, 5), np.float32)}},
+        {"features": {"image": np.full((12, 5), np.nan, np.float32)}},
+        {"daily": DailyCounts(*(np.array([12], t) for t in (np.int32, np.int32, np.float32)))},
+        {"daily": DailyCounts(*(np.array([0], t) for t in (np.int32, np.int32, np.float32)))},
+    ],
+    ids=["rows", "nan", "item", "count"],
+)
+def test_impossible_contents_are_not_written(tmp_path, make_draft, changes):
+    with pytest.raises(ArtifactCorrupt):
+        write_artifact(tmp_path, "default", make_draft(**changes))
 
 
 def test_extra_files_are_copied_and_verified(tmp_path, make_draft):
@@ -139,7 +183,7 @@ def test_a_missing_file_is_refused(tmp_path, version):
 
 
 def test_a_newer_format_is_refused_with_advice(tmp_path, version):
-    edit_manifest(tmp_path / "default" / version, format_version=2, colour="new")
+    edit_manifest(tmp_path / "default" / version, format_version=3, colour="new")
     with pytest.raises(ArtifactIncompatible, match="upgrade the service"):
         load_artifact(tmp_path, "default", version)
 

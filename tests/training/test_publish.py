@@ -59,6 +59,32 @@ def test_popularity_counts_the_users_of_an_item(artifact: Artifact) -> None:
     assert np.array_equal(artifact.popularity, counts)
 
 
+def test_daily_counts_hold_every_positive_event_by_its_weight(
+    artifact: Artifact, demo_dataset: Dataset
+) -> None:
+    events, types = demo_dataset.interactions, demo_dataset.event_types
+    weights = {name: t.weight for name, t in types.items() if t.sign == "positive"}
+    item = int(artifact.popularity.argmax())
+    expected: dict[int, float] = {}
+    for time, row, name in zip(events.timestamps, events.item_rows, events.types, strict=True):
+        if row == item and name in weights:
+            day = int(time) // 86_400_000
+            expected[day] = expected.get(day, 0.0) + weights[str(name)]
+    of_item = artifact.daily.item_rows == item
+    days, counts = artifact.daily.days[of_item], artifact.daily.counts[of_item]
+    assert dict(zip(days.tolist(), counts.tolist(), strict=True)) == pytest.approx(expected)
+
+
+def test_features_have_length_one_and_missing_ones_are_zero(
+    artifact: Artifact, demo_dataset: Dataset
+) -> None:
+    missing = np.isnan(demo_dataset.features["image"]).any(axis=1)
+    lengths = np.linalg.norm(artifact.features["image"], axis=1)
+    assert lengths == pytest.approx((~missing).astype(float), abs=1e-5)
+    assert missing.any()
+    assert artifact.manifest.category_fields == ("category",)
+
+
 def test_blocks_say_how_a_fresh_users_vector_is_made(artifact: Artifact) -> None:
     kinds = [(block.name, block.kind, block.zscore) for block in artifact.blocks]
     assert kinds == [("popularity", "learned", True), ("itemcf", "factors", True)]
