@@ -47,6 +47,36 @@ class RecommendResponse(BaseModel):
     took_ms: float
 
 
+class ListedItem(BaseModel):
+    """`score` is the popularity or the similarity."""
+
+    item_id: str
+    score: float
+    rank: int
+    metadata: dict[str, JsonValue] | None = None
+
+
+class PopularResponse(BaseModel):
+    """`as_of` is the newest day in the data; null where nothing has a time."""
+
+    model_version: str
+    catalog: str
+    as_of: str | None
+    items: list[ListedItem]
+    took_ms: float
+
+
+class SimilarResponse(BaseModel):
+    """`by` is what the items were compared by."""
+
+    item_id: str
+    by: str
+    model_version: str
+    catalog: str
+    items: list[ListedItem]
+    took_ms: float
+
+
 class RejectedEvent(BaseModel):
     """An event that was not taken; `index` counts from 0."""
 

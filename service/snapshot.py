@@ -16,6 +16,8 @@ from service.event_weights import EventWeight, read_event_weight
 from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
 from service.index import IndexKind, ItemIndex, build_index
+from service.similar import ItemSimilarity
+from service.trends import Trends
 from service.user_vector import FoldIn, fold_in_of
 
 _WARM_UP_USERS = 32
@@ -38,6 +40,8 @@ class Snapshot:
         fold_in: what moves a user's vector.
         search_s: median seconds of one search during warm-up.
         columns: the items' metadata, for filters and caps.
+        similarity: how alike the items are.
+        trends: what is popular at any decay.
     """
 
     artifact: Artifact
@@ -50,6 +54,8 @@ class Snapshot:
     fold_in: FoldIn
     search_s: float
     columns: ItemColumns
+    similarity: ItemSimilarity
+    trends: Trends
 
     @property
     def version(self) -> str:
@@ -87,6 +93,8 @@ def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
         fold_in=fold_in_of(artifact),
         search_s=_warm_up(artifact, index),
         columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
+        similarity=ItemSimilarity(artifact),
+        trends=Trends(artifact),
     )
 
 

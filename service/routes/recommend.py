@@ -6,19 +6,24 @@ import uuid
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from starlette.convertors import Convertor, register_url_convertor
 
-from service.errors import BadRequest, InvalidParameter
-from service.events import MAX_ID_BYTES, Identifier
+from service.events import Identifier
 from service.filters import parse_filter
 from service.histories import read_history
+from service.items_json import with_metadata
 from service.recommend import recommend
 from service.recommended import Recommended
-from service.routes.parameters import FilterQuery
+from service.routes.ids import path_id
+from service.routes.parameters import (
+    CatalogQuery,
+    FilterQuery,
+    KQuery,
+    MetadataQuery,
+    checked_k,
+)
 from service.rules import Rules
 from service.schemas import RecommendResponse, problem_responses
 from service.snapshot import Snapshot
@@ -41,14 +46,9 @@ _EXAMPLE = {
 }
 _SESSION_EXAMPLE = {**_EXAMPLE, "user_id": None, "session_id": "s1"}
 
-_K = Annotated[
-    int | None, Query(ge=1, description="How many; 10 by default; at most `k_max`, 500.")
-]
-_Catalog = Annotated[str | None, Query(description="By default `default`.")]
 _ExcludeSeen = Annotated[
     bool, Query(description="Leave out what the user has; negative items never come.")
 ]
-_Metadata = Annotated[bool, Query(description="Add each item's metadata.")]
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,6 @@ class _Asked:
     metadata: bool
     filter: str | None
 
-
-class _OpaqueConvertor(Convertor[str]):
-    """Any characters: slashes too, and line breaks, which the built-in ``path`` leaves out."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("opaque", _OpaqueConvertor())
 
 router = APIRouter(tags=["recommendations"])
 
@@ -96,10 +82,10 @@ async def recommend_to_user(
     session_id: Annotated[
         Identifier | None, Query(description="The session they are in: what it did counts too.")
     ] = None,
-    k: _K = None,
-    catalog: _Catalog = None,
+    k: KQuery = None,
+    catalog: CatalogQuery = None,
     exclude_seen: _ExcludeSeen = True,
-    metadata: _Metadata = False,
+    metadata: MetadataQuery = False,
     filter: FilterQuery = None,
 ) -> Response:
     """The best items for a user, as of the latest interaction.
@@ -108,7 +94,8 @@ async def recommend_to_user(
     not reply, the answer is made without the latest interactions and says `degraded`. User ids are
     opaque; percent-encode them, `/` included.
     """
-    asked = _Asked(_user_id(request), session_id, k, catalog, exclude_seen, metadata, filter)
+    user = path_id(request, b"/recommend/", "user")
+    asked = _Asked(user, session_id, k, catalog, exclude_seen, metadata, filter)
     return await _answer(state_of(request), asked)
 
 
@@ -124,10 +111,10 @@ async def recommend_to_user(
 async def recommend_to_session(
     request: Request,
     session_id: Annotated[Identifier, Query(description="Whatever their events said.")],
-    k: _K = None,
-    catalog: _Catalog = None,
+    k: KQuery = None,
+    catalog: CatalogQuery = None,
     exclude_seen: _ExcludeSeen = True,
-    metadata: _Metadata = False,
+    metadata: MetadataQuery = False,
     filter: FilterQuery = None,
 ) -> Response:
     """The best items for someone who has not said who they are, from what their session did.
@@ -140,7 +127,7 @@ async def recommend_to_session(
 
 async def _answer(state: ServiceState, asked: _Asked) -> Response:
     start = time.perf_counter()
-    wanted = _checked_k(asked.k, state)
+    wanted = checked_k(asked.k, state.settings)
     name, snapshot = state.catalogs.snapshot(asked.catalog)
     history, degraded = await read_history(
         state, name, asked.user_id, asked.session_id, snapshot.event_types
@@ -166,37 +153,13 @@ async def _answer(state: ServiceState, asked: _Asked) -> Response:
         "recommendation_id": uuid.uuid4().hex,
         "model_version": snapshot.version,
         "catalog": name,
-        "items": _items(snapshot, answer, with_metadata=asked.metadata),
+        "items": _items(snapshot, answer, metadata=asked.metadata),
         "next_cursor": None,
         "degraded": degraded,
         "took_ms": round((time.perf_counter() - start) * 1000, 3),
     }
     # Metadata may hold values JSON does not know, such as decimals: they become text.
     return Response(orjson.dumps(content, default=str), media_type="application/json")
-
-
-def _checked_k(k: int | None, state: ServiceState) -> int:
-    if k is None:
-        return state.settings.k_default
-    if k > state.settings.k_max:
-        raise InvalidParameter(f"k is {k}, at most {state.settings.k_max} items are recommended")
-    return k
-
-
-def _user_id(request: Request) -> str:
-    """The user id of the path as it was sent: the server's own decoding hides invalid UTF-8."""
-    raw_path: bytes = request.scope["raw_path"]
-    encoded = raw_path.partition(b"/recommend/")[2]
-    try:
-        user_id = unquote_to_bytes(encoded).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadRequest("the user id in the path is not percent-encoded UTF-8") from error
-    size_bytes = len(user_id.encode())
-    if not 1 <= size_bytes <= MAX_ID_BYTES:
-        raise InvalidParameter(
-            f"a user id has 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}"
-        )
-    return user_id
 
 
 def _count_fallbacks(
@@ -212,7 +175,7 @@ def _count_fallbacks(
 
 # Any: JSON.
 def _items(
-    snapshot: Snapshot, answer: list[Recommended], *, with_metadata: bool
+    snapshot: Snapshot, answer: list[Recommended], *, metadata: bool
 ) -> list[dict[str, Any]]:
     item_ids = snapshot.artifact.item_ids
     items: list[dict[str, Any]] = [
@@ -224,10 +187,6 @@ def _items(
         }
         for rank, item in enumerate(answer, start=1)
     ]
-    if with_metadata:
-        table = snapshot.artifact.item_metadata
-        rows = [item.item_row for item in answer]
-        records = [{} for _ in rows] if table is None else table.take(rows).to_pylist()
-        for item, record in zip(items, records, strict=True):
-            item["metadata"] = record
+    if metadata:
+        with_metadata(snapshot, [item.item_row for item in answer], items)
     return items

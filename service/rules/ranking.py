@@ -53,7 +53,7 @@ def rank(
     popular = PopularCandidates(snapshot.artifact.popularity)
     sources.append(("popular", _boosted(snapshot, popular, rules)))
     caps = [_capped(snapshot, cap.field, cap.limit) for cap in rules.caps]
-    selection = Selection(snapshot.artifact, caps, rules.diversity)
+    selection = Selection(snapshot.similarity, caps, rules.diversity)
     answer: list[Recommended] = []
     for tier in _tiers(snapshot, allowed, rules):
         for source, candidates in sources:

@@ -7,10 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from service.artifact import Artifact
 from service.filters import Coded
 from service.rules.candidates import Mask, Ranked
-from service.rules.similarity import unit_vectors
+from service.similar import ItemSimilarity
 
 _Label: TypeAlias = tuple[int, int]
 
@@ -26,15 +25,17 @@ class CappedField:
 class Selection:
     """What an answer has so far, and what may still be added to it."""
 
-    def __init__(self, artifact: Artifact, caps: Sequence[CappedField], diversity: float) -> None:
+    def __init__(
+        self, similarity: ItemSimilarity, caps: Sequence[CappedField], diversity: float
+    ) -> None:
         """Nothing is chosen yet.
 
         Args:
-            artifact: the version, for the items' vectors.
+            similarity: how alike the version's items are.
             caps: how many items may share a value.
             diversity: 0 to 1; 0 takes candidates in their order.
         """
-        self._artifact = artifact
+        self._similarity = similarity
         self._caps = caps
         self._diversity = diversity
         self._counts: Counter[_Label] = Counter()
@@ -80,8 +81,8 @@ class Selection:
         scores, rows = candidates
         low, high = float(scores[-1]), float(scores[0])
         relevance = (scores - low) / (high - low) if high > low else np.ones(len(rows))
-        vectors = unit_vectors(self._artifact, rows)  # [n, D]
-        before = unit_vectors(self._artifact, np.array(self._rows, np.int64))
+        vectors = self._similarity.unit_vectors(rows)  # [n, D]
+        before = self._similarity.unit_vectors(np.array(self._rows, np.int64))
         nearest = (vectors @ before.T).max(axis=1) if len(before) else np.full(len(rows), -1.0)
         left = np.ones(len(rows), np.bool_)
         taken: list[int] = []

@@ -57,6 +57,10 @@ def contract(
     [
         ("/recommend/{user_id}", "GET", GenerationMode.POSITIVE),
         ("/recommend/{user_id}", "GET", GenerationMode.NEGATIVE),
+        ("/popular", "GET", GenerationMode.POSITIVE),
+        ("/popular", "GET", GenerationMode.NEGATIVE),
+        ("/similar/{item_id}", "GET", GenerationMode.POSITIVE),
+        ("/similar/{item_id}", "GET", GenerationMode.NEGATIVE),
         ("/interactions", "POST", GenerationMode.POSITIVE),
         ("/interactions", "POST", GenerationMode.NEGATIVE),
         ("/recommend", "GET", GenerationMode.POSITIVE),

@@ -11,7 +11,7 @@ from service.artifact import Block, load_artifact
 from service.errors import InvalidParameter
 from service.filters import parse_filter
 from service.rules import Boost, Cap, Rules, candidates, rank
-from service.rules.similarity import unit_vectors
+from service.similar import ItemSimilarity
 from service.snapshot import Snapshot, build_snapshot
 
 NUM_ITEMS, WIDTH = 240, 4
@@ -165,7 +165,7 @@ def test_diversity_lowers_how_alike_the_items_of_an_answer_are(distinct) -> None
     def alikeness(diversity: float) -> float:
         query = np.array([1, 2, -1, 1], np.float32)
         answer = rank(distinct, query, NOTHING, 10, Rules(diversity=diversity))
-        vectors = unit_vectors(distinct.artifact, np.array([item.item_row for item in answer]))
+        vectors = distinct.similarity.unit_vectors(np.array([i.item_row for i in answer]))
         return float((vectors @ vectors.T).mean())
 
     assert alikeness(0.0) > alikeness(0.3) > alikeness(0.9)
@@ -174,16 +174,19 @@ def test_diversity_lowers_how_alike_the_items_of_an_answer_are(distinct) -> None
 def test_every_member_counts_in_similarity_by_its_weight_not_by_its_length(
     publish, make_draft, tmp_path
 ) -> None:
-    items = np.array([[1, 0, 900, 0], [1, 0, 0, 900], [0, 2, 7, 0], [0, 0, 1, 0]], np.float32)
+    items = np.array([[1, 0, 900, 0], [1, 0, 0, 900], [0, 2, 7, 0], [0, 0, 0, 1]], np.float32)
     blocks = [
         Block("small", "learned", 0, 2, 1.0, zscore=False),
         Block("large", "learned", 2, 2, 3.0, zscore=False),
     ]
     draft = make_draft(num_items=4, items=items, blocks=blocks, item_metadata=None)
     artifact = load_artifact(tmp_path, "default", publish(tmp_path, draft=draft))
-    vectors = unit_vectors(artifact, np.arange(4))
-    # Items 0 and 1 agree in the block of weight 1 of 4, items 0 and 2 in that of weight 3 of 4.
-    assert vectors[0] @ vectors.T == pytest.approx([1.0, 0.25, 0.75, 0.75])
+    similarity = ItemSimilarity(artifact)
+    # Items 0 and 1 agree in the block of weight 1 of 4, items 0 and 2 in that of weight 3 of 4;
+    # item 3 has no vector in the first, and item 0 is orthogonal to it in the second.
+    vectors = similarity.unit_vectors(np.arange(4))
+    assert vectors[0] @ vectors.T == pytest.approx([1.0, 0.25, 0.75, 0.0])
+    assert similarity.to_item(0, "learned") == pytest.approx([1.0, 0.25, 0.75, 0.0])
 
 
 def test_a_cap_no_item_can_fill_ends(snapshot) -> None:
