@@ -1,6 +1,18 @@
-"""Prometheus metrics of one application."""
+"""Prometheus metrics of one application, or of all workers where there are several."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's variable: where several workers lay their metrics. It is read at import."""
 
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
@@ -9,6 +21,8 @@ class Metrics:
     """All metrics, in a registry of their own, so that applications do not share counts."""
 
     def __init__(self) -> None:
+        """Several workers add up what they count in the folder that ``WORKERS_FOLDER`` names."""
+        self._has_workers = WORKERS_FOLDER in os.environ
         self._registry = registry = CollectorRegistry()
         self.requests = Counter(
             "mutualrec_requests",
@@ -28,6 +42,7 @@ class Metrics:
             "1 for the version each catalog serves.",
             ["catalog", "version"],
             registry=registry,
+            multiprocess_mode="mostrecent",
         )
         self.swaps = Counter(
             "mutualrec_swaps", "Versions put in service.", ["catalog"], registry=registry
@@ -53,10 +68,16 @@ class Metrics:
     def swapped(self, catalog: str, old: str | None, new: str) -> None:
         """Notes that a catalog serves another version."""
         if old is not None:
-            self.model.remove(catalog, old)
+            self.model.labels(catalog, old).set(0)
+            if not self._has_workers:  # with several the library cannot remove
+                self.model.remove(catalog, old)
         self.model.labels(catalog, new).set(1)
         self.swaps.labels(catalog).inc()
 
     def render(self) -> bytes:
         """The metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        if not self._has_workers:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as it is
+        return generate_latest(registry)

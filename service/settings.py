@@ -60,6 +60,8 @@ class Settings(BaseSettings):
         redis_url: ``redis://``, ``rediss://`` or ``unix://``; None means events cannot be taken.
         host: the address to listen on.
         port: the TCP port to listen on.
+        workers: processes that answer; each has its own connections, all share the vectors.
+        shutdown_timeout_s: seconds that requests under way may take when the service stops.
         default_catalog: the catalog of requests that name none.
         poll_interval_s: seconds between two looks at every CURRENT.
         redis_timeout_s: seconds for a connection, and again for a reply.
@@ -96,6 +98,8 @@ class Settings(BaseSettings):
     ] = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    workers: _Positive = 1
+    shutdown_timeout_s: _Positive = 30
     default_catalog: Annotated[str, AfterValidator(check_catalog)] = "default"
     poll_interval_s: _Seconds = 1.0
     redis_timeout_s: _Seconds = 0.2

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,26 +19,29 @@ commands = typer.Typer()
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that answer; they share the vectors.")]
 
 
 @commands.command()
-def serve(host: Host = None, port: Port = None, home: Home = DEFAULT_HOME) -> None:
+def serve(
+    host: Host = None, port: Port = None, workers: Workers = None, home: Home = DEFAULT_HOME
+) -> None:
     """Serve recommendations over HTTP.
 
     Without MUTUALREC_REDIS_URL a private Valkey server keeps the events under the home folder.
     """
-    with serving_settings(home, host=host, port=port) as settings:
+    with serving_settings(home, host=host, port=port, workers=workers) as settings:
         run_server(settings)
 
 
 @contextmanager
 def serving_settings(
-    home: Path, *, host: str | None = None, port: int | None = None
+    home: Path, *, host: str | None = None, port: int | None = None, workers: int | None = None
 ) -> Iterator["Settings"]:
     """Yield the service's settings with a Redis URL, of a private server where none is set."""
     from mutualrec.valkey import private_valkey
 
-    settings = load_settings(home, host=host, port=port)
+    settings = load_settings(home, host=host, port=port, workers=workers)
     if settings.redis_url is not None:
         yield settings
         return
@@ -82,25 +85,19 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         IndexUnavailable: The wanted index cannot run here.
         KeysError: In production there is no API key, or the keys cannot be read.
     """
-    import uvicorn
-
     from mutualrec.listening import listen
-    from service.app import create_app
+    from mutualrec.workers import run_one, run_several
+    from service.access import Keys
     from service.index import check_index
-    from service.logs import configure_process_logging
 
     check_index(settings.index)
+    Keys(settings.keys, production=settings.environment == "production").load()
     with listen(settings.host, settings.port) as address:
-        app = create_app(settings)
-        app.state.service.keys.load()
-        configure_process_logging(settings.log_level)
         if announce:
             Console(soft_wrap=True).print(announce, highlight=False)
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
-        server = uvicorn.Server(config)
-        with suppress(KeyboardInterrupt):  # uvicorn has shut down in order and raises it again
-            server.run(sockets=[address])
-    if not server.started:
+        run = run_one if settings.workers == 1 else run_several
+        has_started = run(settings, address)
+    if not has_started:
         raise typer.Exit(1)  # the log has said why
 
 

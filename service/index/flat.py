@@ -12,19 +12,21 @@ GPU_MAX_K = 2048
 
 
 class FlatCpuIndex:
-    """Inner products with all items on the CPU, one thread per search."""
+    """Inner products with all items on the CPU, one thread per search.
+
+    The items are searched where they lie: mapped from the artifact, all processes share one copy.
+    """
 
     def __init__(self, items: NDArray[np.float32]) -> None:
-        """Copies the items [I, D] float32 into the index."""
-        self._index = faiss.IndexFlatIP(items.shape[1])
-        self._index.add(np.ascontiguousarray(items))
+        """Keeps the items [I, D] float32, which must not change; rows in C order are not copied."""
+        self._items = np.ascontiguousarray(items)
         # Two and more queries at once go to BLAS, one query does not: measured best for both.
         faiss.cvar.distance_compute_blas_threshold = 2 * items.shape[1]
 
     @property
     def num_items(self) -> int:
         """I, the number of items."""
-        return int(self._index.ntotal)
+        return len(self._items)
 
     def search(
         self, queries: NDArray[np.float32], k: int
@@ -33,7 +35,9 @@ class FlatCpuIndex:
         # The number of OpenMP threads belongs to the calling thread; more than one makes a single
         # query slower.
         faiss.omp_set_num_threads(1)
-        scores, rows = self._index.search(queries, min(k, self.num_items))
+        scores, rows = faiss.knn(
+            queries, self._items, min(k, self.num_items), metric=faiss.METRIC_INNER_PRODUCT
+        )
         return scores, rows
 
 
@@ -47,7 +51,7 @@ class FlatGpuIndex:
         """Copies the items [I, D] float32 to the GPU."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu-search")
         self._cpu = FlatCpuIndex(items)
-        self._resources, self._index = self._thread.submit(_to_gpu, self._cpu).result()
+        self._resources, self._index = self._thread.submit(_to_gpu, items).result()
 
     @property
     def num_items(self) -> int:
@@ -66,6 +70,8 @@ class FlatGpuIndex:
 
 
 # Any: FAISS has no type annotations.
-def _to_gpu(cpu: FlatCpuIndex) -> tuple[Any, Any]:
+def _to_gpu(items: NDArray[np.float32]) -> tuple[Any, Any]:
     resources = faiss.StandardGpuResources()
-    return resources, faiss.index_cpu_to_gpu(resources, 0, cpu._index)
+    index = faiss.GpuIndexFlatIP(resources, items.shape[1])
+    index.add(np.ascontiguousarray(items))
+    return resources, index
