@@ -83,9 +83,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.host,
         )
     if settings.redis_url is not None:
-        state.limiter.store = state.store = EventStore(settings.redis_url, settings)
+        state.limiter.store = state.store = EventStore(
+            settings.redis_url, settings, state.metrics.redis_seconds.observe
+        )
         state.sessions = Sessions(state.store, settings)
     await asyncio.to_thread(state.catalogs.refresh)
+    state.has_started = True
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),
         asyncio.create_task(_poll_keys(state.keys, settings.poll_interval_s)),

@@ -24,7 +24,14 @@ class Catalogs:
     when its CURRENT is written again.
     """
 
-    def __init__(self, root: Path, default_catalog: str, index: IndexKind, on_swap: OnSwap) -> None:
+    def __init__(
+        self,
+        root: Path,
+        default_catalog: str,
+        index: IndexKind,
+        on_swap: OnSwap,
+        observe_search: Callable[[float], None] | None = None,
+    ) -> None:
         """Loads nothing yet.
 
         Args:
@@ -32,11 +39,13 @@ class Catalogs:
             default_catalog: a name that is always known, published or not.
             index: the kind of index to build.
             on_swap: called with the catalog, the old snapshot and the new one.
+            observe_search: called with the seconds of every search.
         """
         self._root = root
         self._default = default_catalog
         self._index = index
         self._on_swap = on_swap
+        self._observe_search = observe_search
         self._snapshots: Mapping[str, Snapshot] = {}
         self._refused: dict[str, int] = {}
         self._names: frozenset[str] = frozenset({default_catalog})
@@ -115,7 +124,8 @@ class Catalogs:
         old = self._snapshots.get(catalog)
         if version is None or (old is not None and old.version == version):
             return
-        new = build_snapshot(load_artifact(self._root, catalog, version), self._index)
+        artifact = load_artifact(self._root, catalog, version)
+        new = build_snapshot(artifact, self._index, self._observe_search)
         self._snapshots = {**self._snapshots, catalog: new}
         logger.info(
             "swapped catalog=%s old=%s new=%s search_ms=%.3f",

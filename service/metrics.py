@@ -1,6 +1,9 @@
 """Prometheus metrics of one application, or of all workers where there are several."""
 
 import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,6 +17,7 @@ from prometheus_client import (
 WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The library's variable: where several workers lay their metrics. It is read at import."""
 
+_T = TypeVar("_T")
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
@@ -44,6 +48,24 @@ class Metrics:
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self.published = Gauge(
+            "mutualrec_model_published_timestamp_seconds",
+            "When the version each catalog serves was published.",
+            ["catalog"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        stages = Histogram(
+            "mutualrec_stage_seconds",
+            "Seconds of a stage: redis (one operation), search (one search of the index), ranking"
+            " (all of a recommendation that is computed, search and rules included).",
+            ["stage"],
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self.redis_seconds = stages.labels("redis")
+        self.search_seconds = stages.labels("search")
+        self.ranking_seconds = stages.labels("ranking")
         self.swaps = Counter(
             "mutualrec_swaps", "Versions put in service.", ["catalog"], registry=registry
         )
@@ -65,13 +87,14 @@ class Metrics:
             registry=registry,
         )
 
-    def swapped(self, catalog: str, old: str | None, new: str) -> None:
-        """Notes that a catalog serves another version."""
+    def swapped(self, catalog: str, old: str | None, new: str, published_at: float) -> None:
+        """Notes that a catalog serves another version, published at that time (epoch seconds)."""
         if old is not None:
             self.model.labels(catalog, old).set(0)
             if not self._has_workers:  # with several the library cannot remove
                 self.model.remove(catalog, old)
         self.model.labels(catalog, new).set(1)
+        self.published.labels(catalog).set(published_at)
         self.swaps.labels(catalog).inc()
 
     def render(self) -> bytes:
@@ -81,3 +104,16 @@ class Metrics:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as it is
         return generate_latest(registry)
+
+
+def timed(observe: Callable[[float], None], work: Callable[[], _T]) -> Callable[[], _T]:
+    """`work`, telling how many seconds it took in whatever thread it runs."""
+
+    def measured() -> _T:
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            observe(time.perf_counter() - start)
+
+    return measured

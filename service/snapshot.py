@@ -1,7 +1,7 @@
 """A version ready to answer: immutable, so that a request sees one version from start to end."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from service.errors import ArtifactCorrupt
 from service.event_weights import EventWeight, read_event_weight
 from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
-from service.index import IndexKind, ItemIndex, build_index
+from service.index import IndexKind, ItemIndex, MeasuredIndex, build_index
 from service.similar import ItemSimilarity
 from service.trends import Trends
 from service.user_vector import FoldIn, fold_in_of
@@ -71,8 +71,15 @@ class Snapshot:
         return positive[0]
 
 
-def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
+def build_snapshot(
+    artifact: Artifact, kind: IndexKind, observe_search: Callable[[float], None] | None = None
+) -> Snapshot:
     """Builds the index, warms it up with real users and checks that it answers.
+
+    Args:
+        artifact: a loaded version.
+        kind: the kind of index.
+        observe_search: called with the seconds of every search after the warm-up.
 
     Raises:
         ArtifactCorrupt: the artifact has no item, or its recipe's event types make no sense.
@@ -84,7 +91,7 @@ def build_snapshot(artifact: Artifact, kind: IndexKind) -> Snapshot:
     event_types, event_weights = _event_types(artifact)
     return Snapshot(
         artifact=artifact,
-        index=index,
+        index=index if observe_search is None else MeasuredIndex(index, observe_search),
         user_rows=MappingProxyType({name: row for row, name in enumerate(artifact.user_ids)}),
         item_rows=MappingProxyType({name: row for row, name in enumerate(artifact.item_ids)}),
         popular_rows=np.argsort(-artifact.popularity, kind="stable").astype(np.int64),

@@ -18,7 +18,10 @@ from service.store.sessions import Sessions
 
 @dataclass
 class ServiceState:
-    """One application's parts; `store` and `sessions` are None without a Redis URL."""
+    """One application's parts; `store` and `sessions` are None without a Redis URL.
+
+    `has_started` is set when every catalog was looked at once.
+    """
 
     settings: Settings
     metrics: Metrics = field(init=False)
@@ -28,6 +31,7 @@ class ServiceState:
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
+    has_started: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -36,6 +40,7 @@ class ServiceState:
             self.settings.default_catalog,
             self.settings.index,
             self._on_swap,
+            self.metrics.search_seconds.observe,
         )
         self.searches = ThreadPoolExecutor(
             self.settings.search_threads, thread_name_prefix="search"
@@ -49,7 +54,8 @@ class ServiceState:
         )
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
-        self.metrics.swapped(catalog, old.version if old else None, new.version)
+        published_at = new.artifact.manifest.created_at.timestamp()
+        self.metrics.swapped(catalog, old.version if old else None, new.version, published_at)
 
 
 def state_of(request: Request) -> ServiceState:

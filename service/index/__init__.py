@@ -2,5 +2,13 @@
 
 from service.index.build import IndexKind, build_index, check_index
 from service.index.interface import ItemIndex, search_excluding
+from service.index.measured import MeasuredIndex
 
-__all__ = ["IndexKind", "ItemIndex", "build_index", "check_index", "search_excluding"]
+__all__ = [
+    "IndexKind",
+    "ItemIndex",
+    "MeasuredIndex",
+    "build_index",
+    "check_index",
+    "search_excluding",
+]

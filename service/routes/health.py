@@ -19,6 +19,18 @@ async def live() -> dict[str, str]:
 
 
 @router.get(
+    "/health/startup",
+    summary="Has it started?",
+    responses=problem_responses(503),
+)
+async def startup(request: Request) -> dict[str, str]:
+    """200 once every catalog was looked at, loaded or not; until then nothing else is probed."""
+    if not state_of(request).has_started:
+        raise NotReady("the service is still loading its catalogs", retry_after_s=1)
+    return {"status": "started"}
+
+
+@router.get(
     "/health/ready",
     summary="Can it answer?",
     # Any: JSON.

@@ -14,6 +14,7 @@ from service.events import Identifier
 from service.filters import parse_filter
 from service.histories import read_history
 from service.items_json import with_metadata
+from service.metrics import timed
 from service.recommend import recommend
 from service.recommended import Recommended
 from service.routes.ids import path_id
@@ -142,10 +143,11 @@ async def _answer(state: ServiceState, asked: _Asked) -> Response:
         rules=None if asked.filter is None else Rules(filter=parse_filter(asked.filter)),
         now_ms=time.time_ns() // 1_000_000,
     )
+    ranked = timed(state.metrics.ranking_seconds.observe, work)
     if snapshot.search_s < INLINE_SEARCH_S:
-        answer = work()
+        answer = ranked()
     else:
-        answer = await asyncio.get_running_loop().run_in_executor(state.searches, work)
+        answer = await asyncio.get_running_loop().run_in_executor(state.searches, ranked)
     _count_fallbacks(state, name, answer, degraded=degraded)
     content = {
         "user_id": asked.user_id,

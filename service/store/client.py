@@ -39,14 +39,18 @@ class EventStore:
     reply costs a user nothing but freshness. Writes always try.
     """
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(
+        self, url: str, settings: Settings, observe: Callable[[float], None] | None = None
+    ) -> None:
         """Connects lazily.
 
         Args:
             url: ``redis://``, ``rediss://`` or ``unix://``.
             settings: time limits, caps and TTLs.
+            observe: called with the seconds of every operation, waiting for a connection included.
         """
         self._settings = settings
+        self._observe = observe
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=settings.redis_max_connections,
@@ -158,6 +162,7 @@ class EventStore:
         await self._pool.aclose()
 
     async def _twice(self, operation: Callable[[], Awaitable[_T]]) -> _T:
+        start = time.perf_counter()
         try:
             try:
                 result = await operation()
@@ -170,6 +175,9 @@ class EventStore:
                 " nothing was acknowledged, send it again",
                 retry_after_s=RETRY_AFTER_S,
             ) from error
+        finally:
+            if self._observe is not None:
+                self._observe(time.perf_counter() - start)
         self._down_until = 0.0
         return result
 

@@ -11,7 +11,7 @@ from service.errors import KeysMissing
 from service.keys import create_key, retire_secret, revoke_key, rotate_key
 
 EVENT = {"user_id": "u1", "item_id": "i3"}
-OPEN = {"/health/live", "/health/ready", "/metrics"}
+OPEN = {"/health/live", "/health/ready", "/health/startup", "/metrics"}
 
 
 @pytest.fixture

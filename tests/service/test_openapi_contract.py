@@ -69,6 +69,7 @@ def contract(
         ("/sessions/login", "POST", GenerationMode.NEGATIVE),
         ("/health/live", "GET", GenerationMode.POSITIVE),
         ("/health/ready", "GET", GenerationMode.POSITIVE),
+        ("/health/startup", "GET", GenerationMode.POSITIVE),
         ("/metrics", "GET", GenerationMode.POSITIVE),
     ],
 )

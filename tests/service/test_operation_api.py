@@ -99,3 +99,40 @@ def test_logs_are_json_and_hold_no_history(start, deploy, redis_url, capsys):
     assert {line["status"] for line in lines if line["event"] == "request"} == {200, 202}
     assert "secret" not in json.dumps(lines)
     logging.getLogger("service").handlers = []
+
+
+def test_the_startup_probe_waits_for_the_first_look_at_the_catalogs(start):
+    client = start()
+    assert client.get("/health/startup").json() == {"status": "started"}
+    client.state.has_started = False
+    assert client.get("/health/startup").status_code == 503
+
+
+def counted(text: str, stage: str) -> float:
+    prefix = f'mutualrec_stage_seconds_count{{stage="{stage}"}} '
+    return next(
+        float(line.removeprefix(prefix)) for line in text.splitlines() if line.startswith(prefix)
+    )
+
+
+def test_stages_are_timed_once_per_operation(start, deploy, redis_url):
+    deploy()
+    client = start(redis_url=redis_url)
+    before = client.get("/metrics").text
+    client.recommended("u1")
+    client.recommended("u2")
+    after = client.get("/metrics").text
+    added = {
+        stage: counted(after, stage) - counted(before, stage)
+        for stage in ("redis", "search", "ranking")
+    }
+    assert added == {"redis": 2, "search": 2, "ranking": 2}
+
+
+def test_metrics_say_when_the_served_version_was_published(start, deploy):
+    deploy()
+    client = start()
+    published_at = client.state.catalogs.snapshots["default"].artifact.manifest.created_at
+    lines = client.get("/metrics").text.splitlines()
+    values = [float(line.split()[1]) for line in lines if line.startswith("mutualrec_model_publis")]
+    assert values == [published_at.timestamp()]
