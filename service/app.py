@@ -13,7 +13,7 @@ from service.logs import configure_logging
 from service.middleware import RequestMiddleware
 from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
-from service.routes import docs, health, interactions, lists, recommend, sessions
+from service.routes import batch, docs, health, interactions, lists, recommend, sessions
 from service.settings import Settings
 from service.state import ServiceState
 from service.store.client import EventStore
@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs.router,
         lists.router,
         recommend.router,
+        batch.router,
     ):
         app.include_router(router)
         app.include_router(router, prefix="/v1", include_in_schema=False)

@@ -1,6 +1,7 @@
 """What to recommend to one user: pure computation on one snapshot."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,30 +15,43 @@ from service.store.client import HistoryItem
 from service.user_vector import user_vector
 
 
-def recommend(
+@dataclass(frozen=True, eq=False)
+class UserView:
+    """What a version knows of someone.
+
+    Attributes:
+        query: [D] float32, None when nothing is known that could rank items.
+        known: item rows [n] that the version knows the user to have, distinct.
+        fresh: item rows [m] of positive events since, distinct; some may be known.
+        excluded: distinct item rows that may not come.
+    """
+
+    query: NDArray[np.float32] | None
+    known: NDArray[np.int64]
+    fresh: NDArray[np.int64]
+    excluded: NDArray[np.int64]
+
+    def without(self, rows: NDArray[np.int64]) -> "UserView":
+        """The same with more rows excluded."""
+        return replace(self, excluded=np.union1d(self.excluded, rows)) if len(rows) else self
+
+
+def view_user(
     snapshot: Snapshot,
     user_id: str | None,
     history: Sequence[HistoryItem],
-    k: int,
     *,
     exclude_seen: bool,
     now_ms: int,
-    rules: Rules | None = None,
-) -> list[Recommended]:
-    """The k best items, padded with popular ones; fewer only when the catalogue is used up.
+) -> UserView:
+    """What the version knows of someone, moved by what they did since.
 
     Args:
         snapshot: the version that answers.
-        user_id: any id, None for someone without one; an unknown user without history gets
-            popular items.
+        user_id: any id, None for someone without one.
         history: what the user did lately, known to the version or not.
-        k: how many, at least 1.
         exclude_seen: leave out everything the user has; negative items are left out always.
         now_ms: epoch ms, which events age by.
-        rules: what else the request demands of the answer.
-
-    Raises:
-        InvalidParameter: the rules do not fit the catalog.
     """
     user_row = None if user_id is None else snapshot.user_rows.get(user_id)
     known = _no_rows() if user_row is None else _as_rows(snapshot.artifact.seen(user_row))
@@ -46,6 +60,24 @@ def recommend(
     excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
     fresh, weights = _weighted(snapshot, history, np.setdiff1d(positive, known), now_ms)
     query = user_vector(snapshot.artifact, snapshot.fold_in, user_row, fresh, weights)
+    return UserView(query, known, positive, excluded)
+
+
+def recommend(
+    snapshot: Snapshot, view: UserView, k: int, rules: Rules | None = None
+) -> list[Recommended]:
+    """The k best items, padded with popular ones; fewer only when the catalogue is used up.
+
+    Args:
+        snapshot: the version that answers.
+        view: who it answers; someone unknown without history gets popular items.
+        k: how many, at least 1.
+        rules: what else the request demands of the answer.
+
+    Raises:
+        InvalidParameter: the rules do not fit the catalog.
+    """
+    query, excluded = view.query, view.excluded
     if rules is not None:
         return rank(snapshot, query, excluded, k, rules)
     answer: list[Recommended] = []

@@ -20,20 +20,54 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
+class ScorePart(BaseModel):
+    """What one member of the ensemble, popularity or the boosts added to a score.
+
+    `share` is its size as a fraction of all parts' sizes.
+    """
+
+    name: str
+    score: float
+    share: float
+
+
+class Reason(BaseModel):
+    """Why an item comes.
+
+    `interacted`: because the user had to do with `item_id`, which the models find alike.
+    `similar`: in `modality` it is strikingly alike to the user's `item_id`.
+    `popular`: it has this `place` among the items whose `field` is `value`; or it just is popular.
+    """
+
+    kind: Literal["interacted", "similar", "popular"]
+    item_id: str | None = None
+    modality: str | None = None
+    similarity: float | None = None
+    field: str | None = None
+    value: str | None = None
+    place: int | None = None
+
+
 class RecommendedItem(BaseModel):
-    """`score` is the model's, or the popularity when `source` is popular."""
+    """`score` is the model's, or the popularity when `source` is popular; boosts are in it.
+
+    `score_parts` and `reasons` come with `explain` only.
+    """
 
     item_id: str
     score: float
     rank: int
     source: Literal["model", "popular"]
+    score_parts: list[ScorePart] | None = None
+    reasons: list[Reason] | None = None
     metadata: dict[str, JsonValue] | None = None
 
 
-class RecommendResponse(BaseModel):
+class Answer(BaseModel):
     """`degraded` means that the latest interactions could not be read.
 
-    `user_id` is null where a session was served, which `session_id` names.
+    `user_id` is null where a session was served, which `session_id` names. `next_cursor` is null
+    unless a cursor was sent and there is more.
     """
 
     user_id: str | None
@@ -44,6 +78,20 @@ class RecommendResponse(BaseModel):
     items: list[RecommendedItem]
     next_cursor: str | None = None
     degraded: bool
+
+
+class RecommendResponse(Answer):
+    """One answer."""
+
+    took_ms: float
+
+
+class BatchResponse(BaseModel):
+    """One answer per user, in the order of the request."""
+
+    model_version: str
+    catalog: str
+    results: list[Answer]
     took_ms: float
 
 

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
         dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.
         max_body_bytes: larger request bodies are refused with 413.
         max_batch_events: larger batches are refused with 413.
+        max_batch_users: requests for more users at once are refused with 413.
         k_default: recommendations per answer when the request does not say.
         k_max: the most recommendations per answer.
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
     dedupe_ttl_s: _Positive = 86_400
     max_body_bytes: _Positive = 1 << 20
     max_batch_events: _Positive = 1000
+    max_batch_users: _Positive = 100
     k_default: _Positive = 10
     k_max: _Positive = 500
     index: Literal["auto", "cpu", "gpu"] = "auto"

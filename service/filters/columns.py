@@ -92,6 +92,7 @@ class ItemColumns:
         self.fields: Mapping[str, FieldKind] = MappingProxyType(fields_of(self._metadata.schema))
         kept = max(4, min(256, _CACHE_BYTES // max(1, num_items)))
         self._column: Callable[[str], _Column] = lru_cache(maxsize=None)(self._read_column)
+        self._coded: Callable[[str], Coded] = lru_cache(maxsize=8)(self._code)
         self._kept: Callable[[Expression], Allowed] = lru_cache(maxsize=kept)(self._evaluate)
 
     def allowed(self, expression: Expression) -> Allowed:
@@ -104,6 +105,9 @@ class ItemColumns:
 
     def coded(self, name: str) -> Coded:
         """A field of `fields` as codes."""
+        return self._coded(name)
+
+    def _code(self, name: str) -> Coded:
         column = self._column(name)
         encoded = pc.dictionary_encode(column.values)
         codes = _numpy(pc.fill_null(encoded.indices, -1)).astype(np.int64)

@@ -1,22 +1,17 @@
 """GET /recommend/{user_id}."""
 
-import asyncio
 import time
-import uuid
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
+from service.answering import count_fallbacks, run_search
+from service.answers import Demand, Someone, answer
+from service.cursor import MAX_LENGTH
 from service.events import Identifier
-from service.filters import parse_filter
 from service.histories import read_history
-from service.items_json import with_metadata
-from service.metrics import timed
-from service.recommend import recommend
-from service.recommended import Recommended
 from service.routes.ids import path_id
 from service.routes.parameters import (
     CatalogQuery,
@@ -25,12 +20,9 @@ from service.routes.parameters import (
     MetadataQuery,
     checked_k,
 )
-from service.rules import Rules
+from service.rules.body import RulesBody
 from service.schemas import RecommendResponse, problem_responses
-from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
-
-INLINE_SEARCH_S = 0.001
 
 _EXAMPLE = {
     "user_id": "u1",
@@ -52,18 +44,23 @@ _ExcludeSeen = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a request asks for."""
-
-    user_id: str | None
-    session_id: str | None
-    k: int | None
-    catalog: str | None
-    exclude_seen: bool
-    metadata: bool
-    filter: str | None
-
+_Diversity = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="0 takes the best scores; towards 1, items differ more from each other.",
+    ),
+]
+_Explain = Annotated[bool, Query(description="Add what scores are made of, and reasons.")]
+_Cursor = Annotated[
+    str | None,
+    Query(
+        description="Empty for the first page, then `next_cursor` of the last one.",
+        max_length=MAX_LENGTH,
+    ),
+]
 
 router = APIRouter(tags=["recommendations"])
 
@@ -88,6 +85,9 @@ async def recommend_to_user(
     exclude_seen: _ExcludeSeen = True,
     metadata: MetadataQuery = False,
     filter: FilterQuery = None,
+    diversity: _Diversity = 0.0,
+    explain: _Explain = False,
+    cursor: _Cursor = None,
 ) -> Response:
     """The best items for a user, as of the latest interaction.
 
@@ -95,9 +95,18 @@ async def recommend_to_user(
     not reply, the answer is made without the latest interactions and says `degraded`. User ids are
     opaque; percent-encode them, `/` included.
     """
-    user = path_id(request, b"/recommend/", "user")
-    asked = _Asked(user, session_id, k, catalog, exclude_seen, metadata, filter)
-    return await _answer(state_of(request), asked)
+    state, user = state_of(request), path_id(request, b"/recommend/", "user")
+    demand = _demand(
+        state,
+        k=k,
+        exclude_seen=exclude_seen,
+        metadata=metadata,
+        filter=filter,
+        diversity=diversity,
+        explain=explain,
+        cursor=cursor,
+    )
+    return await _answer(state, catalog, user, session_id, demand)
 
 
 @router.get(
@@ -117,78 +126,61 @@ async def recommend_to_session(
     exclude_seen: _ExcludeSeen = True,
     metadata: MetadataQuery = False,
     filter: FilterQuery = None,
+    diversity: _Diversity = 0.0,
+    explain: _Explain = False,
+    cursor: _Cursor = None,
 ) -> Response:
     """The best items for someone who has not said who they are, from what their session did.
 
     A session that did nothing yet gets popular items.
     """
-    asked = _Asked(None, session_id, k, catalog, exclude_seen, metadata, filter)
-    return await _answer(state_of(request), asked)
+    state = state_of(request)
+    demand = _demand(
+        state,
+        k=k,
+        exclude_seen=exclude_seen,
+        metadata=metadata,
+        filter=filter,
+        diversity=diversity,
+        explain=explain,
+        cursor=cursor,
+    )
+    return await _answer(state, catalog, None, session_id, demand)
 
 
-async def _answer(state: ServiceState, asked: _Asked) -> Response:
+def _demand(
+    state: ServiceState,
+    *,
+    k: int | None,
+    exclude_seen: bool,
+    metadata: bool,
+    filter: str | None,
+    diversity: float,
+    explain: bool,
+    cursor: str | None,
+) -> Demand:
+    wanted = checked_k(k, state.settings)
+    if filter is None and not diversity:
+        return Demand(wanted, exclude_seen, metadata, explain=explain, cursor=cursor)
+    # Texts of a wrong length are refused like wrong filters, which name the fix.
+    body = RulesBody.model_construct(filter=filter, diversity=diversity)
+    return Demand(wanted, exclude_seen, metadata, body.rules(), body.canonical(), explain, cursor)
+
+
+async def _answer(
+    state: ServiceState,
+    catalog: str | None,
+    user_id: str | None,
+    session_id: str | None,
+    demand: Demand,
+) -> Response:
     start = time.perf_counter()
-    wanted = checked_k(asked.k, state.settings)
-    name, snapshot = state.catalogs.snapshot(asked.catalog)
-    history, degraded = await read_history(
-        state, name, asked.user_id, asked.session_id, snapshot.event_types
-    )
-    work = partial(
-        recommend,
-        snapshot,
-        asked.user_id,
-        history,
-        wanted,
-        exclude_seen=asked.exclude_seen,
-        rules=None if asked.filter is None else Rules(filter=parse_filter(asked.filter)),
-        now_ms=time.time_ns() // 1_000_000,
-    )
-    ranked = timed(state.metrics.ranking_seconds.observe, work)
-    if snapshot.search_s < INLINE_SEARCH_S:
-        answer = ranked()
-    else:
-        answer = await asyncio.get_running_loop().run_in_executor(state.searches, ranked)
-    _count_fallbacks(state, name, answer, degraded=degraded)
-    content = {
-        "user_id": asked.user_id,
-        **({} if asked.session_id is None else {"session_id": asked.session_id}),
-        "recommendation_id": uuid.uuid4().hex,
-        "model_version": snapshot.version,
-        "catalog": name,
-        "items": _items(snapshot, answer, metadata=asked.metadata),
-        "next_cursor": None,
-        "degraded": degraded,
-        "took_ms": round((time.perf_counter() - start) * 1000, 3),
-    }
+    name, snapshot = state.catalogs.snapshot(catalog)
+    history, degraded = await read_history(state, name, user_id, session_id, snapshot.event_types)
+    someone = Someone(user_id, session_id, history, degraded)
+    work = partial(answer, name, snapshot, someone, demand)
+    content = await run_search(state, snapshot, work, is_plain=demand.is_plain)
+    count_fallbacks(state, content)
+    content["took_ms"] = round((time.perf_counter() - start) * 1000, 3)
     # Metadata may hold values JSON does not know, such as decimals: they become text.
     return Response(orjson.dumps(content, default=str), media_type="application/json")
-
-
-def _count_fallbacks(
-    state: ServiceState, catalog: str, answer: list[Recommended], *, degraded: bool
-) -> None:
-    fallbacks = state.metrics.fallbacks
-    if degraded:
-        fallbacks.labels(catalog, "degraded").inc()
-    if answer and answer[-1].source == "popular":
-        reason = "popular" if answer[0].source == "popular" else "padded"
-        fallbacks.labels(catalog, reason).inc()
-
-
-# Any: JSON.
-def _items(
-    snapshot: Snapshot, answer: list[Recommended], *, metadata: bool
-) -> list[dict[str, Any]]:
-    item_ids = snapshot.artifact.item_ids
-    items: list[dict[str, Any]] = [
-        {
-            "item_id": item_ids[item.item_row],
-            "score": item.score,
-            "rank": rank,
-            "source": item.source,
-        }
-        for rank, item in enumerate(answer, start=1)
-    ]
-    if metadata:
-        with_metadata(snapshot, [item.item_row for item in answer], items)
-    return items

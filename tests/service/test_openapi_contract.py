@@ -65,6 +65,8 @@ def contract(
         ("/interactions", "POST", GenerationMode.NEGATIVE),
         ("/recommend", "GET", GenerationMode.POSITIVE),
         ("/recommend", "GET", GenerationMode.NEGATIVE),
+        ("/recommend", "POST", GenerationMode.POSITIVE),
+        ("/recommend", "POST", GenerationMode.NEGATIVE),
         ("/sessions/login", "POST", GenerationMode.POSITIVE),
         ("/sessions/login", "POST", GenerationMode.NEGATIVE),
         ("/health/live", "GET", GenerationMode.POSITIVE),
