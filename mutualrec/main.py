@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from mutualrec import __version__
-from mutualrec.commands import benchmarking, demo, importing, keys, serving, training
+from mutualrec.commands import benchmarking, demo, doctor, importing, keys, serving, training
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ for group in (
     training.commands,
     benchmarking.commands,
     serving.commands,
+    doctor.commands,
 ):
     app.registered_commands.extend(group.registered_commands)
 
