@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         poll_interval_s: seconds between two looks at every CURRENT.
         redis_timeout_s: seconds for a connection, and again for a reply.
         redis_max_connections: connections per process; more requests wait `redis_timeout_s`.
-        history_cap: newest items kept per user, and events per session, for exclusion and fold-in.
+        history_cap: newest positive items kept per user, and events per session, for exclusion
+            and fold-in.
         history_ttl_s: seconds after a user's last event when that history is forgotten.
         session_ttl_s: seconds after a session's last event when it is forgotten.
         dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.

@@ -24,7 +24,7 @@ from service.events import SIGN_MARKS, Interaction, Sign, encode_event, keys_of,
 from service.settings import Settings
 from service.store.history import HistoryItem, PastEvent, history_of
 
-INGEST = "mr_ingest_2"
+INGEST = "mr_ingest_3"
 RETRY_AFTER_S = 1
 
 __all__ = ["EventStore", "HistoryItem"]
@@ -111,7 +111,10 @@ class EventStore:
         key = keys_of(catalog, partition_of(user_id)).history(user_id)
         reply = await self._twice(lambda: self._redis.zrange(key, 0, -1, withscores=True))
         rows = cast("list[tuple[bytes, float]]", reply)  # the library's type covers every option
-        return history_of(_past_event(member, score) for member, score in rows)
+        if rows and rows[0][1] < 0:
+            # Negative events stand before the others, the newest first; in a tie they come last.
+            rows.sort(key=lambda row: (abs(row[1]), row[0]))
+        return history_of(_past_event(member, abs(score)) for member, score in rows)
 
     async def execute(self, operation: Callable[[Redis], Awaitable[_T]]) -> _T:
         """Runs an operation that may be repeated, with the store's time limits and one retry.

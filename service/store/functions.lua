@@ -16,6 +16,9 @@ local WIDTH = 2 + #FIELDS
 --                     stream fields' values in the order of FIELDS; values[3] is the item and
 --                     values[4] the type
 --
+-- The score of a negative event is minus its time: what a user must never be shown is not capped, and
+-- a history longer than its cap loses the oldest positive events only.
+--
 -- Returns 1 (taken) or 0 (duplicate) per event.
 local function ingest(keys, args)
   local results = {}
@@ -32,8 +35,14 @@ local function ingest(keys, args)
       if args[base + 1] ~= '' then
         local history = keys[2 * e + 1]
         local member = args[base + 1] .. args[base + 6] .. '\0' .. args[base + 5]
-        redis.call('ZADD', history, 'GT', args[base + 2], member)
-        redis.call('ZREMRANGEBYRANK', history, 0, -(args[2] + 1))
+        if args[base + 1] == '-' then
+          redis.call('ZADD', history, 'LT', '-' .. args[base + 2], member)
+        else
+          redis.call('ZADD', history, 'GT', args[base + 2], member)
+        end
+        -- The cap is for positive events, which come after all negative ones.
+        local negative = redis.call('ZCOUNT', history, '-inf', '(0')
+        redis.call('ZREMRANGEBYRANK', history, negative, -(args[2] + 1))
         redis.call('EXPIRE', history, args[3])
       end
       results[e] = 1
@@ -78,5 +87,5 @@ local function session(keys, args)
   return results
 end
 
-redis.register_function('mr_ingest_2', ingest)
+redis.register_function('mr_ingest_3', ingest)
 redis.register_function('mr_session_2', session)

@@ -193,3 +193,14 @@ def test_what_is_only_popular_says_so(start, deploy):
     item = start().get("/recommend/nobody?k=1&explain=true").json()["items"][0]
     assert item["reasons"] == [{"kind": "popular"}]
     assert item["score_parts"] == [{"name": "popularity", "score": 12.0, "share": 1.0}]
+
+
+def test_a_disliked_item_never_comes_whatever_follows(start, deploy, make_draft, redis_url):
+    types = {"view": {"sign": "positive"}, "hide": {"sign": "negative"}}
+    deploy(make_draft(recipe={"event_types": types}))
+    client = start(redis_url=redis_url, history_cap=2)
+    client.post("/interactions", json={"user_id": "u1", "item_id": "i5", "type": "hide"})
+    views = [{"user_id": "u1", "item_id": f"i{row}"} for row in range(6, 12)]
+    client.post("/interactions", json=views)
+    for rules in ({}, {"include_items": ["i4", "i5"]}, {"diversity": 0.5}, {"cursor": ""}):
+        assert "i5" not in ids(client, exclude_seen=False, **rules)

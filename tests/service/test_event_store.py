@@ -231,3 +231,37 @@ async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     if parts.scheme == "unix":
         return await asyncio.open_unix_connection(unquote(parts.path))
     return await asyncio.open_connection(parts.hostname, parts.port or 6379)
+
+
+def test_negative_events_are_not_capped(redis_url):
+    signs = {"hide": "negative", "view": "positive"}
+    hidden = [event(f"n{n}", f"h{n}", type="hide", timestamp=NOW_MS - 99 + n) for n in range(5)]
+    seen = [event(f"p{n}", f"v{n}", timestamp=NOW_MS - 9 + n) for n in range(5)]
+
+    async def work(store):
+        await store.append("default", hidden + seen, signs)
+        return await store.history("default", "u")
+
+    history = run(redis_url, work, history_cap=2)
+    assert [item.item_id for item in history] == ["n0", "n1", "n2", "n3", "n4", "p3", "p4"]
+    assert [item.positive for item in history] == [False] * 5 + [True] * 2
+    assert [item.timestamp for item in history[:2]] == [NOW_MS - 99, NOW_MS - 98]
+
+
+@pytest.mark.parametrize(
+    ("view_after_ms", "positive"),
+    [(1, True), (0, False), (-1, False)],
+    ids=["after", "tie", "before"],
+)
+def test_the_newest_sign_holds_whichever_event_arrives_last(redis_url, view_after_ms, positive):
+    signs = {"hide": "negative", "view": "positive"}
+    hide = event("i", "h", type="hide", timestamp=NOW_MS - 50)
+    view = event("i", "v", timestamp=NOW_MS - 50 + view_after_ms)
+
+    async def work(store):
+        await store.append("default", [view], signs)
+        await store.append("default", [hide], signs)
+        return await store.history("default", "u")
+
+    [item] = run(redis_url, work)
+    assert item.positive is positive
