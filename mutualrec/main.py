@@ -11,7 +11,16 @@ import typer
 from rich.console import Console
 
 from mutualrec import __version__
-from mutualrec.commands import benchmarking, demo, doctor, importing, keys, serving, training
+from mutualrec.commands import (
+    benchmarking,
+    capacity,
+    demo,
+    doctor,
+    importing,
+    keys,
+    serving,
+    training,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +38,7 @@ for group in (
     benchmarking.commands,
     serving.commands,
     doctor.commands,
+    capacity.commands,
 ):
     app.registered_commands.extend(group.registered_commands)
 
