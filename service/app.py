@@ -13,11 +13,9 @@ from service.logs import configure_logging
 from service.middleware import RequestMiddleware
 from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
-from service.routes import batch, docs, health, interactions, lists, recommend, sessions
+from service.routes import batch, docs, health, interactions, items, lists, recommend, sessions
 from service.settings import Settings
 from service.state import ServiceState
-from service.store.client import EventStore
-from service.store.sessions import Sessions
 
 VERSION = "0.1.0"
 
@@ -44,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     for router in (
         interactions.router,
+        items.router,
         sessions.router,
         health.router,
         docs.router,
@@ -84,19 +83,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.host,
         )
     if settings.redis_url is not None:
-        state.limiter.store = state.store = EventStore(
-            settings.redis_url, settings, state.metrics.redis_seconds.observe
-        )
-        state.sessions = Sessions(state.store, settings)
+        state.connect(settings.redis_url)
     await asyncio.to_thread(state.catalogs.refresh)
     state.has_started = True
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),
         asyncio.create_task(_poll_keys(state.keys, settings.poll_interval_s)),
     ]
+    if state.follower is not None:
+        polling.append(asyncio.create_task(state.follower.poll(settings.items_poll_interval_s)))
     try:
         yield
     finally:
+        if state.follower is not None:
+            state.follower.stop()
         for task in polling:
             task.cancel()
         await asyncio.gather(*polling, return_exceptions=True)

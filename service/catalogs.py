@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from service.artifact import check_catalog, current_version, list_catalogs, load_artifact
 from service.errors import ArtifactError, NotReady, UnknownCatalog
 from service.index import IndexKind
+from service.item_change import ItemChange
+from service.items.extended import extend
 from service.snapshot import Snapshot, build_snapshot
 from service.versions import CURRENT
 
@@ -47,6 +49,8 @@ class Catalogs:
         self._on_swap = on_swap
         self._observe_search = observe_search
         self._snapshots: Mapping[str, Snapshot] = {}
+        self._published: dict[str, Snapshot] = {}
+        self._changes: dict[str, dict[str, ItemChange]] = {}
         self._refused: dict[str, int] = {}
         self._names: frozenset[str] = frozenset({default_catalog})
         self._refreshing = threading.Lock()
@@ -109,6 +113,23 @@ class Catalogs:
                     self._log_refusal(catalog, error)
             self._names |= frozenset(published)
 
+    def change_items(
+        self, catalog: str, changes: Iterable[ItemChange], *, anew: bool = False
+    ) -> None:
+        """Serves the catalog with these changes of its items. Blocks; call in a thread.
+
+        Args:
+            catalog: a known catalog.
+            changes: the latest state of items; those said earlier of others stay.
+            anew: forget what was said earlier.
+        """
+        with self._refreshing:
+            known = {} if anew else self._changes.get(catalog, {})
+            self._changes[catalog] = known | {change.item_id: change for change in changes}
+            published = self._published.get(catalog)
+            if published is not None:
+                self._serve(catalog, published)
+
     async def poll(self, interval_s: float) -> None:
         """Refreshes for ever."""
         while True:
@@ -126,7 +147,8 @@ class Catalogs:
             return
         artifact = load_artifact(self._root, catalog, version)
         new = build_snapshot(artifact, self._index, self._observe_search)
-        self._snapshots = {**self._snapshots, catalog: new}
+        self._published[catalog] = new
+        self._serve(catalog, new)
         logger.info(
             "swapped catalog=%s old=%s new=%s search_ms=%.3f",
             catalog,
@@ -135,6 +157,11 @@ class Catalogs:
             new.search_s * 1000,
         )
         self._on_swap(catalog, old, new)
+
+    def _serve(self, catalog: str, published: Snapshot) -> None:
+        changes = self._changes.get(catalog, {})
+        served = extend(published, changes.values()) if changes else published
+        self._snapshots = {**self._snapshots, catalog: served}
 
     def _log_refusal(self, catalog: str, error: Exception) -> None:
         old = self._snapshots.get(catalog)

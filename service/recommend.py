@@ -58,6 +58,8 @@ def view_user(
     positive = _history_rows(snapshot, history, positive=True)
     negative = _history_rows(snapshot, history, positive=False)
     excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
+    if len(snapshot.hidden_rows):
+        excluded = np.union1d(excluded, snapshot.hidden_rows)
     fresh, weights = _weighted(snapshot, history, np.setdiff1d(positive, known), now_ms)
     query = user_vector(snapshot.artifact, snapshot.fold_in, user_row, fresh, weights)
     return UserView(query, known, positive, excluded)

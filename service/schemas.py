@@ -149,6 +149,42 @@ class IngestResponse(BaseModel):
     results: list[EventResult] | None = None
 
 
+Features = dict[str, list[float]]
+
+
+class ItemState(BaseModel):
+    """All that is said of an item: vectors by modality, metadata by field."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"metadata": {}, "features": {}, "hidden": False}},
+    )
+
+    metadata: dict[str, JsonValue] = {}
+    features: Features = {}
+    hidden: bool = False
+
+
+class ItemPatch(BaseModel):
+    """What changes; a field of the metadata is emptied with null."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"hidden": True}})
+
+    metadata: dict[str, JsonValue] | None = None
+    features: Features | None = None
+    hidden: bool | None = None
+
+
+class ItemResponse(BaseModel):
+    """`recommendable` says that it can come in lists, `trained` that the version learned it."""
+
+    item_id: str
+    recommendable: bool
+    trained: bool
+    hidden: bool
+    metadata: dict[str, JsonValue]
+
+
 class LoginRequest(BaseModel):
     """Who the person behind a session is."""
 

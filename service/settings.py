@@ -64,6 +64,7 @@ class Settings(BaseSettings):
         shutdown_timeout_s: seconds that requests under way may take when the service stops.
         default_catalog: the catalog of requests that name none.
         poll_interval_s: seconds between two looks at every CURRENT.
+        items_poll_interval_s: seconds between two looks for items that other workers changed.
         redis_timeout_s: seconds for a connection, and again for a reply.
         redis_max_connections: connections per process; more requests wait `redis_timeout_s`.
         history_cap: newest positive items kept per user, and events per session, for exclusion
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
     shutdown_timeout_s: _Positive = 30
     default_catalog: Annotated[str, AfterValidator(check_catalog)] = "default"
     poll_interval_s: _Seconds = 1.0
+    items_poll_interval_s: _Seconds = 0.25
     redis_timeout_s: _Seconds = 0.2
     redis_max_connections: _Positive = 32
     history_cap: _Positive = 500

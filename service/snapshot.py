@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from types import MappingProxyType
 from typing import cast
@@ -16,6 +16,7 @@ from service.event_weights import EventWeight, read_event_weight
 from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
 from service.index import IndexKind, ItemIndex, MeasuredIndex, build_index
+from service.item_change import ItemChange
 from service.similar import ItemSimilarity
 from service.trends import Trends
 from service.user_vector import FoldIn, fold_in_of
@@ -42,6 +43,9 @@ class Snapshot:
         columns: the items' metadata, for filters and caps.
         similarity: how alike the items are.
         trends: what is popular at any decay.
+        hidden_rows: [h] int64 distinct rows of items that are in no list.
+        changes: what was said of items since, by item id.
+        num_added: how many items came since; their rows come last.
     """
 
     artifact: Artifact
@@ -56,6 +60,14 @@ class Snapshot:
     columns: ItemColumns
     similarity: ItemSimilarity
     trends: Trends
+    hidden_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    changes: Mapping[str, ItemChange] = field(default_factory=dict)
+    num_added: int = 0
+
+    @property
+    def num_trained(self) -> int:
+        """The number of items the version was published with; their rows come first."""
+        return self.index.num_items - self.num_added
 
     @property
     def version(self) -> str:
@@ -102,6 +114,30 @@ def build_snapshot(
         columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
         similarity=ItemSimilarity(artifact),
         trends=Trends(artifact),
+    )
+
+
+def over_artifact(snapshot: Snapshot, artifact: Artifact, index: ItemIndex) -> Snapshot:
+    """The snapshot with other items; users, event types and the first items' rows are the same.
+
+    Args:
+        snapshot: as it was published.
+        artifact: its artifact with changed metadata, and with items after the others.
+        index: search over the artifact's items.
+    """
+    first = len(snapshot.item_rows)
+    added = {name: row for row, name in enumerate(artifact.item_ids[first:], start=first)}
+    return replace(
+        snapshot,
+        artifact=artifact,
+        index=index,
+        item_rows=MappingProxyType({**snapshot.item_rows, **added}),
+        # Nobody had to do with an added item yet.
+        popular_rows=np.concatenate([snapshot.popular_rows, [*added.values()]]).astype(np.int64),
+        columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
+        similarity=ItemSimilarity(artifact),
+        trends=Trends(artifact),
+        num_added=len(added),
     )
 
 

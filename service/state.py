@@ -8,17 +8,19 @@ from starlette.requests import Request
 
 from service.access import Keys
 from service.catalogs import Catalogs
+from service.items.following import ItemFollower
 from service.metrics import Metrics
 from service.rate_limit import RateLimiter
 from service.settings import Settings
 from service.snapshot import Snapshot
 from service.store.client import EventStore
+from service.store.items import ItemStore
 from service.store.sessions import Sessions
 
 
 @dataclass
 class ServiceState:
-    """One application's parts; `store` and `sessions` are None without a Redis URL.
+    """One application's parts; what needs Redis is None without a Redis URL.
 
     `has_started` is set when every catalog was looked at once.
     """
@@ -28,6 +30,8 @@ class ServiceState:
     catalogs: Catalogs = field(init=False)
     store: EventStore | None = field(init=False, default=None)
     sessions: Sessions | None = field(init=False, default=None)
+    items: ItemStore | None = field(init=False, default=None)
+    follower: ItemFollower | None = field(init=False, default=None)
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
@@ -52,6 +56,15 @@ class ServiceState:
             self.settings.rate_window_s,
             on_unchecked=self.metrics.unchecked.inc,
         )
+
+    def connect(self, redis_url: str) -> None:
+        """Makes what needs Redis; connections are opened when they are needed."""
+        self.limiter.store = self.store = EventStore(
+            redis_url, self.settings, self.metrics.redis_seconds.observe
+        )
+        self.sessions = Sessions(self.store, self.settings)
+        self.items = ItemStore(self.store)
+        self.follower = ItemFollower(self.catalogs, self.items)
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         published_at = new.artifact.manifest.created_at.timestamp()

@@ -171,8 +171,11 @@ def _similar(snapshot: Snapshot, row: int, by: str, filter: str | None, k: int) 
 
 def _allowed(snapshot: Snapshot, filter: str | None) -> Mask:
     if filter is None:
-        return np.ones(snapshot.index.num_items, np.bool_)
-    return snapshot.columns.allowed(parse_filter(filter)).mask.copy()
+        mask = np.ones(snapshot.index.num_items, np.bool_)
+    else:
+        mask = snapshot.columns.allowed(parse_filter(filter)).mask.copy()
+    mask[snapshot.hidden_rows] = False
+    return mask
 
 
 def _best(scores: NDArray[np.floating], allowed: Mask, k: int) -> Ranked:

@@ -3,13 +3,19 @@
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import WithJsonSchema
 
 from service.errors import InvalidParameter
+from service.events import MAX_ID_BYTES, Identifier
 from service.filters import MAX_LENGTH
 from service.settings import Settings
 
 KQuery = Annotated[
     int | None, Query(ge=1, description="How many; 10 by default; at most `k_max`, 500.")
+]
+# In a query everything is text, integers too.
+SessionId = Annotated[
+    Identifier, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES})
 ]
 CatalogQuery = Annotated[str | None, Query(description="By default `default`.")]
 MetadataQuery = Annotated[bool, Query(description="Add each item's metadata.")]

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request, Response
 from service.answering import count_fallbacks, run_search
 from service.answers import Demand, Someone, answer
 from service.cursor import MAX_LENGTH
-from service.events import Identifier
 from service.histories import read_history
 from service.routes.ids import path_id
 from service.routes.parameters import (
@@ -18,6 +17,7 @@ from service.routes.parameters import (
     FilterQuery,
     KQuery,
     MetadataQuery,
+    SessionId,
     checked_k,
 )
 from service.rules.body import RulesBody
@@ -78,7 +78,7 @@ async def recommend_to_user(
     request: Request,
     user_id: str,  # noqa: ARG001  # documented here, read from the raw path
     session_id: Annotated[
-        Identifier | None, Query(description="The session they are in: what it did counts too.")
+        SessionId | None, Query(description="The session they are in: what it did counts too.")
     ] = None,
     k: KQuery = None,
     catalog: CatalogQuery = None,
@@ -120,7 +120,7 @@ async def recommend_to_user(
 )
 async def recommend_to_session(
     request: Request,
-    session_id: Annotated[Identifier, Query(description="Whatever their events said.")],
+    session_id: Annotated[SessionId, Query(description="Whatever their events said.")],
     k: KQuery = None,
     catalog: CatalogQuery = None,
     exclude_seen: _ExcludeSeen = True,

@@ -116,13 +116,19 @@ class EventStore:
             rows.sort(key=lambda row: (abs(row[1]), row[0]))
         return history_of(_past_event(member, abs(score)) for member, score in rows)
 
-    async def execute(self, operation: Callable[[Redis], Awaitable[_T]]) -> _T:
+    async def execute(
+        self, operation: Callable[[Redis], Awaitable[_T]], *, for_request: bool = True
+    ) -> _T:
         """Runs an operation that may be repeated, with the store's time limits and one retry.
+
+        Args:
+            operation: what to do with the connection.
+            for_request: whether a request waits for it, so that its time is observed.
 
         Raises:
             StoreUnavailable: there was no reply in time.
         """
-        return await self._twice(lambda: operation(self._redis))
+        return await self._twice(lambda: operation(self._redis), observed=for_request)
 
     async def call_function(
         self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
@@ -164,7 +170,7 @@ class EventStore:
         await self._redis.aclose()
         await self._pool.aclose()
 
-    async def _twice(self, operation: Callable[[], Awaitable[_T]]) -> _T:
+    async def _twice(self, operation: Callable[[], Awaitable[_T]], *, observed: bool = True) -> _T:
         start = time.perf_counter()
         try:
             try:
@@ -179,7 +185,7 @@ class EventStore:
                 retry_after_s=RETRY_AFTER_S,
             ) from error
         finally:
-            if self._observe is not None:
+            if observed and self._observe is not None:
                 self._observe(time.perf_counter() - start)
         self._down_until = 0.0
         return result

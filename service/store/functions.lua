@@ -87,5 +87,23 @@ local function session(keys, args)
   return results
 end
 
+-- Writes the state of an item unless someone else did since it was read.
+--
+-- KEYS[1..3]  hash of states by item id, sorted set of item ids by number, the latest number
+-- ARGV[1..3]  item id, state, number of the state that was read; 0 for none
+--
+-- Returns {number of this change}, or {0} if it was not made.
+local function item(keys, args)
+  local current = redis.call('ZSCORE', keys[2], args[1]) or '0'
+  if tonumber(current) ~= tonumber(args[3]) then
+    return {0}
+  end
+  local number = redis.call('INCR', keys[3])
+  redis.call('HSET', keys[1], args[1], args[2])
+  redis.call('ZADD', keys[2], number, args[1])
+  return {number}
+end
+
 redis.register_function('mr_ingest_3', ingest)
+redis.register_function('mr_item_2', item)
 redis.register_function('mr_session_2', session)

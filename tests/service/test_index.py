@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import IndexUnavailable
-from service.index import build_index, search_excluding
+from service.index import DeltaIndex, build_index, search_excluding
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
@@ -58,3 +58,15 @@ def test_the_gpu_answers_as_the_cpu_does():
     _, on_gpu = build_index(ITEMS, "gpu").search(QUERY[None, :], 10)
     _, on_cpu = build_index(ITEMS, "cpu").search(QUERY[None, :], 10)
     np.testing.assert_array_equal(on_gpu, on_cpu)
+
+
+@given(first=st.integers(1, 49), k=st.integers(1, 60))
+def test_an_index_with_added_items_answers_as_one_of_all(first, k):
+    whole = build_index(ITEMS, "cpu")
+    delta = DeltaIndex(build_index(ITEMS[:first], "cpu"), ITEMS[first:])
+    queries = np.stack([QUERY, -QUERY])
+    scores, rows = delta.search(queries, k)
+    expected_scores, expected_rows = whole.search(queries, k)
+    np.testing.assert_array_equal(rows, expected_rows)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+    assert delta.num_items == whole.num_items
