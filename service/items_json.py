@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from service.snapshot import Snapshot
 
 
@@ -18,7 +20,9 @@ def with_metadata(
         items: the items, in that order; changed in place.
     """
     table = snapshot.artifact.item_metadata
-    records = [{} for _ in rows] if table is None else table.take(list(rows)).to_pylist()
+    records = (
+        [{} for _ in rows] if table is None else table.take(np.array(rows, np.int64)).to_pylist()
+    )
     for item, record in zip(items, records, strict=True):
         item["metadata"] = record
     return items

@@ -110,7 +110,7 @@ class RecommendBody(RulesBody):
     response_model=BatchResponse,
     responses={
         200: {"content": {"application/json": {"example": _EXAMPLE}}},
-        **problem_responses(404, 413, 422, 503),
+        **problem_responses(400, 404, 413, 422, 503),
     },
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
 )

@@ -50,6 +50,13 @@ def test_metadata_comes_when_asked_for(start, deploy):
     assert item["metadata"] == {"title": f"Item {item['item_id'][1:]}"}
 
 
+def test_an_answer_without_items_has_no_metadata(start, deploy):
+    deploy()
+    query = {"filter": 'title == "nothing is called so"', "metadata": True}
+    answer = start().get("/recommend/u1", params=query)
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
 def test_metadata_is_empty_where_the_catalog_has_none(start, deploy, make_draft):
     deploy(make_draft(item_metadata=None))
     [item] = start().get("/recommend/u1?k=1&metadata=true").json()["items"]
