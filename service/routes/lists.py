@@ -145,8 +145,8 @@ async def similar(
     row = snapshot.item_rows.get(item)
     if row is None:
         raise UnknownItem(
-            f"catalog {name!r} has no item {item!r}; items are known from the version after the"
-            " one they were imported with"
+            f"catalog {name!r} has no item {item!r}; add it with PUT /items/{{item_id}}, or import"
+            " it and train"
         )
     work = partial(_similar, snapshot, row, by, filter, wanted)
     found = await asyncio.get_running_loop().run_in_executor(state.searches, work)
