@@ -207,6 +207,8 @@ def test_every_parameter_of_the_strategy_is_written_down(demo_dataset: Dataset) 
         "reweighting": "batch",
         "momentum": 0.9,
         "standardise": False,
+        "teacher_params": {},
+        "teacher_training": {},
     }
 
 
