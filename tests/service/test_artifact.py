@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from service.artifact import (
     Block,
     DailyCounts,
-    current_version,
-    list_catalogs,
     list_versions,
     load_artifact,
-    set_current,
     write_artifact,
 )
 from service.errors import (
@@ -257,40 +254,6 @@ def test_z_scored_factors_need_a_covariance(tmp_path, make_draft):
     )
     with pytest.raises(ArtifactCorrupt, match="no covariance"):
         write_artifact(tmp_path, "default", draft)
-
-
-def test_writing_does_not_move_current(tmp_path, version):
-    assert list_versions(tmp_path, "default") == [version]
-    assert current_version(tmp_path, "default") is None
-
-
-def test_current_moves_forward_and_back(tmp_path, publish):
-    first, second = publish(tmp_path), publish(tmp_path)
-    set_current(tmp_path, "default", second)
-    set_current(tmp_path, "default", first)
-    assert current_version(tmp_path, "default") == first
-    assert list_versions(tmp_path, "default") == [first, second]
-    assert list_catalogs(tmp_path) == ["default"]
-
-
-def test_current_leaves_no_draft_beside_it(tmp_path, version):
-    set_current(tmp_path, "default", version)
-    names = sorted(path.name for path in (tmp_path / "default").iterdir())
-    assert names == sorted([version, "CURRENT"])
-
-
-def test_current_cannot_name_a_missing_version(tmp_path, version):
-    set_current(tmp_path, "default", version)
-    with pytest.raises(ArtifactNotFound):
-        set_current(tmp_path, "default", "20200101T000000000000Z-00000000")
-    assert current_version(tmp_path, "default") == version
-
-
-def test_a_current_that_names_a_missing_version_tells_the_fix(tmp_path, version):
-    missing = "20200101T000000000000Z-00000000"
-    (tmp_path / "default" / "CURRENT").write_text(missing)
-    with pytest.raises(ArtifactNotFound, match=f"{version}.*rollback"):
-        current_version(tmp_path, "default")
 
 
 @pytest.mark.parametrize("catalog", ["", "..", "a/b", "../x", "/etc", "a\n", "a{b}", "a" * 65])
