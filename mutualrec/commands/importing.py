@@ -76,6 +76,33 @@ def csv(
 
 
 @app.command()
+def sec13f(
+    source: Source,
+    target: Target,
+    name: Name = None,
+    companies: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Table of companies keyed by CUSIP, CUSIP-6, ticker or name; repeatable. "
+            "By default companies.* in the source."
+        ),
+    ] = None,
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(help="Company column that is a modality; repeatable. By default all fitting."),
+    ] = None,
+) -> None:
+    """Import the SEC's Form 13F data sets: fund companies, companies, positions as events."""
+    from training.data.importers.sec13f import import_sec13f
+
+    report = import_sec13f(
+        source, target, name=name, company_tables=companies or (), categorical=categorical
+    )
+    _show(report, target)
+    typer.echo((target / "funds" / "reconciliation.json").read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
 def demo(
     target: Target,
     users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 2000,

@@ -143,7 +143,13 @@ def read_draft(folder: Path) -> DatasetDraft:
     )
 
 
-def write_dataset(folder: Path, draft: DatasetDraft, *, clock: Clock = time.time) -> list[str]:
+def write_dataset(
+    folder: Path,
+    draft: DatasetDraft,
+    *,
+    clock: Clock = time.time,
+    also: Callable[[Path], None] | None = None,
+) -> list[str]:
     """Validate a draft and write it as a dataset folder, all or nothing.
 
     The files are written to a temporary folder beside the target, synced and renamed. An existing
@@ -154,6 +160,7 @@ def write_dataset(folder: Path, draft: DatasetDraft, *, clock: Clock = time.time
         folder: Target.
         draft: Tables and arrays.
         clock: As for `read_dataset`.
+        also: Writes further files of an importer into the folder before it takes its place.
 
     Returns:
         Findings that do not make the data unusable, as sentences.
@@ -170,6 +177,8 @@ def write_dataset(folder: Path, draft: DatasetDraft, *, clock: Clock = time.time
     def fill(target: Path) -> None:
         (target / "dataset.toml").write_text(render_descriptor(descriptor), encoding="utf-8")
         tables.write_tables(target, draft)
+        if also is not None:
+            also(target)
 
     replace_folder(folder, fill, marker="dataset.toml")
     logger.info(
