@@ -20,6 +20,7 @@ from mutualrec.commands import (
     keys,
     serving,
     training,
+    versions,
 )
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(importing.app, name="import")
 app.add_typer(keys.app, name="keys")
+app.add_typer(versions.app, name="versions")
 for group in (
     demo.commands,
     training.commands,
@@ -39,6 +41,7 @@ for group in (
     serving.commands,
     doctor.commands,
     capacity.commands,
+    versions.commands,
 ):
     app.registered_commands.extend(group.registered_commands)
 

@@ -59,6 +59,15 @@ def private_valkey(folder: Path) -> Iterator[str]:
                 _leave(users, socket, process)
 
 
+def running_valkey(folder: Path) -> str | None:
+    """Returns the URL of the workspace's server if one answers now; starts nothing."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        return None
+    socket = _socket_path(folder)
+    return f"unix://{quote(str(socket))}" if socket.exists() and _answers(socket) else None
+
+
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
     with (folder / "change.lock").open("wb") as lock:

@@ -13,7 +13,17 @@ from service.logs import configure_logging
 from service.middleware import RequestMiddleware
 from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
-from service.routes import batch, docs, health, interactions, items, lists, recommend, sessions
+from service.routes import (
+    batch,
+    docs,
+    health,
+    interactions,
+    items,
+    lists,
+    recommend,
+    sessions,
+    versions,
+)
 from service.settings import Settings
 from service.state import ServiceState
 
@@ -49,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         lists.router,
         recommend.router,
         batch.router,
+        versions.router,
     ):
         app.include_router(router)
         app.include_router(router, prefix="/v1", include_in_schema=False)
@@ -92,11 +103,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ]
     if state.follower is not None:
         polling.append(asyncio.create_task(state.follower.poll(settings.items_poll_interval_s)))
+    if state.versions is not None:
+        polling.append(asyncio.create_task(state.versions.follow(settings.poll_interval_s)))
     try:
         yield
     finally:
         if state.follower is not None:
             state.follower.stop()
+        if state.versions is not None:
+            state.versions.stop()
         for task in polling:
             task.cancel()
         await asyncio.gather(*polling, return_exceptions=True)

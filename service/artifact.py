@@ -5,7 +5,8 @@
 ``ids.parquet`` (users then items, with popularity and metadata), ``seen.safetensors`` (CSR of the
 items each user is known to have), ``popularity.safetensors`` (interactions per item and day),
 ``content.safetensors`` (the modalities' vectors) and any extra file the manifest lists.
-``<root>/<catalog>/CURRENT`` names the version being served. No pickle anywhere.
+``<root>/<catalog>/CURRENT`` names the version being served, ``PINNED`` the one it must stay at if
+any, ``FENCE`` the newest trainer's token. No pickle anywhere.
 
 This module is the contract between training and service; import from here only.
 """
@@ -24,39 +25,71 @@ from service.manifest import (
     Member,
     TensorEntry,
 )
+from service.publishing.adoption import adopt_version, record_gate
+from service.publishing.difference import Change, Difference, compare_versions
+from service.publishing.gate_report import GateCheck, GateReport
+from service.publishing.listing import ListedVersion, describe_versions, previous_version
+from service.publishing.pointer import (
+    Fence,
+    enter,
+    highest_fence,
+    pin,
+    pinned_version,
+    promote,
+    unpin,
+)
+from service.publishing.prune import prune_versions
 from service.versions import (
+    VERSIONS_CHANNEL,
     check_catalog,
     check_version,
     current_version,
     list_catalogs,
     list_versions,
-    previous_version,
     set_current,
     version_folder,
 )
 
 __all__ = [
     "FORMAT_VERSION",
+    "VERSIONS_CHANNEL",
     "Artifact",
     "ArtifactDraft",
     "Block",
     "BlockKind",
+    "Change",
     "DailyCounts",
     "DatasetRef",
+    "Difference",
+    "Fence",
     "FileEntry",
+    "GateCheck",
+    "GateReport",
+    "ListedVersion",
     "ManifestModel",
     "Member",
     "TensorEntry",
+    "adopt_version",
     "check_catalog",
     "check_contents",
     "check_version",
+    "compare_versions",
     "current_version",
+    "describe_versions",
+    "enter",
+    "highest_fence",
     "list_catalogs",
     "list_versions",
     "load_artifact",
+    "pin",
+    "pinned_version",
     "previous_version",
+    "promote",
+    "prune_versions",
     "read_manifest",
+    "record_gate",
     "set_current",
+    "unpin",
     "version_folder",
     "write_artifact",
 ]

@@ -6,17 +6,23 @@
      ├ BadRequest           400  the request cannot be understood
      ├ UnknownCatalog       404  no catalog of that name
      ├ UnknownItem          404  no item of that id in the catalog
+     ├ UnknownVersion       404  no such version in the catalog
+     ├ VersionConflict      409  the version cannot become current, or must stay
      ├ PayloadTooLarge      413  the body or the batch is over its limit
      ├ UnsupportedMediaType 415  the body is neither JSON nor NDJSON
      ├ InvalidParameter     422  a parameter has a value that is not allowed
      ├ InvalidEvents        422  no event of the batch is valid
      ├ NotReady             503  the catalog has no artifact yet
+     ├ ArtifactsReadOnly    503  this service may not write into the artifact folder
      └ StoreUnavailable     503  Redis did not reply
     ArtifactError
      ├ ArtifactNameInvalid       a catalog, version or file name that could leave its folder
      ├ ArtifactNotFound          no such catalog or version
      ├ ArtifactCorrupt           checksum, size, shape, dtype or values are wrong
-     └ ArtifactIncompatible      written by a newer version of this program
+     ├ ArtifactIncompatible      written by a newer version of this program
+     ├ VersionPinned             the catalog is pinned to a version, so that nothing may move it
+     ├ CurrentMoved              another version became current while a candidate was judged
+     └ TrainerFenced             a newer trainer has begun, or the lease is another's
     KeysError
      ├ KeysInvalid               the file of API keys, or a change of it, makes no sense
      ├ KeysMissing               in production nobody is let in without a key, and there is none
@@ -82,6 +88,20 @@ class UnknownItem(ServiceError):
     title = "Unknown item"
 
 
+class UnknownVersion(ServiceError):
+    """No such version is in the catalog."""
+
+    status = 404
+    title = "Unknown version"
+
+
+class VersionConflict(ServiceError):
+    """A version cannot become current, or must stay."""
+
+    status = 409
+    title = "Version conflict"
+
+
 class PayloadTooLarge(ServiceError):
     """The body or the batch is over its limit."""
 
@@ -117,6 +137,13 @@ class NotReady(ServiceError):
     title = "Not ready"
 
 
+class ArtifactsReadOnly(ServiceError):
+    """This service may not write into the artifact folder."""
+
+    status = 503
+    title = "Artifacts are read-only here"
+
+
 class StoreUnavailable(ServiceError):
     """Redis did not reply; nothing was acknowledged."""
 
@@ -142,6 +169,18 @@ class ArtifactCorrupt(ArtifactError):
 
 class ArtifactIncompatible(ArtifactError):
     """The artifact was written by a newer version of this program."""
+
+
+class VersionPinned(ArtifactError):
+    """The catalog is pinned to a version; nothing moves it until it is unpinned."""
+
+
+class CurrentMoved(ArtifactError):
+    """Another version became current while a candidate was judged."""
+
+
+class TrainerFenced(ArtifactError):
+    """A trainer may not publish: a newer one has begun, or its lease is another's."""
 
 
 class IndexUnavailable(Exception):

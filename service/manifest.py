@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-FORMAT_VERSION = 2
+from service.publishing.gate_report import GateReport
+
+FORMAT_VERSION = 3
 
 BlockKind = Literal["learned", "factors"]
 
@@ -90,10 +92,11 @@ class ManifestModel(_Strict):
     one entry per split (``validation``, ``test``). ``recipe`` is what retraining needs to repeat
     the run; its ``event_types`` table, if present, tells the service the sign of each event type.
     ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
-    and the optional files ``popularity.safetensors`` and ``content.safetensors``.
+    and the optional files ``popularity.safetensors`` and ``content.safetensors``. Format 3 added
+    ``gate``, what a retraining's gate found; it is None for what was published by hand.
     """
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2, 3] = 3
     catalog: str
     version: str
     created_at: AwareDatetime
@@ -107,5 +110,6 @@ class ManifestModel(_Strict):
     commit: str | None = None
     recipe: dict[str, JsonValue] = {}
     category_fields: tuple[str, ...] = ()
+    gate: GateReport | None = None
     files: dict[Annotated[str, AfterValidator(check_file_name)], FileEntry]
     tensors: dict[str, TensorEntry]

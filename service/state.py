@@ -10,6 +10,7 @@ from service.access import Keys
 from service.catalogs import Catalogs
 from service.items.following import ItemFollower
 from service.metrics import Metrics
+from service.publishing.following import VersionFollower
 from service.rate_limit import RateLimiter
 from service.settings import Settings
 from service.snapshot import Snapshot
@@ -32,6 +33,7 @@ class ServiceState:
     sessions: Sessions | None = field(init=False, default=None)
     items: ItemStore | None = field(init=False, default=None)
     follower: ItemFollower | None = field(init=False, default=None)
+    versions: VersionFollower | None = field(init=False, default=None)
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
@@ -65,6 +67,7 @@ class ServiceState:
         self.sessions = Sessions(self.store, self.settings)
         self.items = ItemStore(self.store)
         self.follower = ItemFollower(self.catalogs, self.items)
+        self.versions = VersionFollower(self.catalogs, self.store)
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         published_at = new.artifact.manifest.created_at.timestamp()

@@ -12,6 +12,8 @@ from service.errors import ArtifactNameInvalid, ArtifactNotFound
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
+VERSIONS_CHANNEL = "mr:versions"
+"""Redis channel on which the name of a catalog says that its CURRENT was moved."""
 
 _CATALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
@@ -93,41 +95,29 @@ def current_version(root: Path, catalog: str) -> str | None:
     return version
 
 
-def previous_version(root: Path, catalog: str) -> str:
-    """The newest version older than the current one: where a rollback goes.
-
-    Raises:
-        ArtifactNameInvalid: the catalog's name is not allowed.
-        ArtifactNotFound: nothing was published, or there is no older version.
-    """
-    current = current_version(root, catalog)
-    if current is None:
-        raise ArtifactNotFound(f"catalog {catalog!r} was never published under {root}")
-    older = [version for version in list_versions(root, catalog) if version < current]
-    if not older:
-        raise ArtifactNotFound(
-            f"catalog {catalog!r} has no version older than {current};"
-            " there is nothing to go back to"
-        )
-    return older[-1]
-
-
 def set_current(root: Path, catalog: str, version: str) -> None:
-    """Moves CURRENT to an existing version, atomically and durably.
+    """Moves CURRENT to an existing version, atomically and durably; `promote` also asks who may.
 
     Raises:
         ArtifactNameInvalid: a name is not allowed.
         ArtifactNotFound: the version does not exist; CURRENT stays where it was.
     """
     require_version(root, catalog, version)
-    folder = root / catalog
-    draft = folder / f".{CURRENT}-{secrets.token_hex(4)}"
-    with draft.open("x", encoding="utf-8") as file:
-        file.write(version + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / CURRENT)
-    sync_folder(folder)
+    write_small_file(root / catalog / CURRENT, version + "\n")
+
+
+def write_small_file(path: Path, text: str) -> None:
+    """Replaces a file, atomically and durably."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def require_version(root: Path, catalog: str, version: str) -> Path:

@@ -18,7 +18,7 @@ from service.artifact import (
     DailyCounts,
     DatasetRef,
     Member,
-    set_current,
+    promote,
     write_artifact,
 )
 from training.data.dataset import Dataset
@@ -57,7 +57,7 @@ def publish(
     """
     draft = _draft(dataset, chosen, dataset_folder, dict(watermark or {}))
     version = write_artifact(root, catalog, draft)
-    set_current(root, catalog, version)
+    promote(root, catalog, version)
     logger.info("published catalog=%s version=%s", catalog, version)
     return version
 

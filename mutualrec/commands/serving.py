@@ -1,4 +1,4 @@
-"""Commands of the online side: serve, list versions, roll back, retrain."""
+"""Commands of the online side: serve, retrain."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
@@ -99,67 +98,6 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         has_started = run(settings, address)
     if not has_started:
         raise typer.Exit(1)  # the log has said why
-
-
-@commands.command()
-def versions(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
-    """List the published versions of a catalog, newest last."""
-    from service.artifact import current_version, list_versions, read_manifest
-    from service.errors import ArtifactError, ArtifactNotFound
-
-    root = workspace(home).artifacts
-    current, known = current_version(root, catalog), list_versions(root, catalog)
-    if not known:
-        raise ArtifactNotFound(
-            f"catalog {catalog!r} was never published under {root}; "
-            "publish one with `mutualrec publish`"
-        )
-    table = Table()
-    table.add_column("version", no_wrap=True)
-    for name in ("current", "ensemble", "members", "val recall@20", "test recall@20"):
-        table.add_column(name)
-    for version in known:
-        marked = "yes" if version == current else ""
-        try:
-            manifest = read_manifest(root, catalog, version)
-        except ArtifactError:
-            table.add_row(version, marked, "damaged", "", "-", "-")
-            continue
-        metrics = [
-            manifest.metrics.get(split, {}).get("recall@20") for split in ("validation", "test")
-        ]
-        table.add_row(
-            version,
-            marked,
-            manifest.ensemble,
-            ", ".join(member.model for member in manifest.members),
-            *(f"{value:.4f}" if isinstance(value, float) else "-" for value in metrics),
-        )
-    Console(soft_wrap=True).print(table)
-
-
-@commands.command()
-def rollback(
-    version: Annotated[
-        str | None, typer.Argument(help="Version to go to; the one before the current if none.")
-    ] = None,
-    catalog: Catalog = "default",
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Make an older version current again; running services swap to it."""
-    from service.artifact import current_version, load_artifact, previous_version, set_current
-    from service.errors import ArtifactError
-
-    root = workspace(home).artifacts
-    target = version or previous_version(root, catalog)
-    # A version that does not load must not become current.
-    load_artifact(root, catalog, target)
-    try:
-        before = current_version(root, catalog) or "none"
-    except ArtifactError:
-        before = "damaged"  # going to a named version is how that is repaired
-    set_current(root, catalog, target)
-    Console(soft_wrap=True).print(f"catalog {catalog}: {before} -> {target}")
 
 
 @commands.command()

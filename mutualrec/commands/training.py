@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mutualrec.announcing import announce
 from mutualrec.options import (
     DEFAULT_HOME,
     Catalog,
@@ -172,6 +173,7 @@ def publish(
     chosen = read_ensemble(path)
     check_dataset(chosen, data, path)
     version = publish_ensemble(data, chosen, folders.artifacts, catalog, dataset_folder=dataset)
+    announce(home, catalog)
     Console(soft_wrap=True).print(f"catalog {catalog}: version {version} is current")
 
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -151,6 +152,10 @@ class EventStore:
         given = [str(argument) for argument in arguments]
         reply = await self._twice(lambda: self._redis.eval(script, 1, key, *given))
         return cast("list[int]", reply)  # the library's type covers every script
+
+    def listening(self) -> PubSub:
+        """A subscription; from its first use until it is closed it takes one of the connections."""
+        return self._redis.pubsub()
 
     async def ping(self) -> bool:
         """Whether the server replies; asked at most once a second."""

@@ -41,7 +41,7 @@ def test_the_way_from_training_to_a_published_version(invoke: Invoke, demo: Path
     assert invoke("evaluate", demo, "--ensemble", "default").code == 0
     assert "is current" in invoke("publish", demo).out
     listed = invoke("versions").out
-    assert "yes" in listed
+    assert "current" in listed
     assert "bpr, itemcf" in listed
 
 

@@ -1,0 +1,76 @@
+"""Deleting old versions by count and age; what is served or pinned always stays."""
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from service.artifact_writer import utc_now
+from service.publishing.listing import ListedVersion, describe_versions
+from service.publishing.pointer import moving
+from service.versions import sync_folder
+
+
+def prune_versions(
+    root: Path,
+    catalog: str,
+    *,
+    keep: int,
+    older_than: timedelta = timedelta(0),
+    dry_run: bool = False,
+    clock: Callable[[], datetime] = utc_now,
+) -> list[str]:
+    """Deletes versions that are neither among the newest `keep` nor younger than `older_than`.
+
+    The current and the pinned version stay, and the one that a rollback would go to. A refused
+    version does not count among the newest, so that refusals never push out what was served; it
+    goes by its age and the newest `keep` of the refused ones.
+
+    Args:
+        root: the folder of all catalogs.
+        catalog: the catalog.
+        keep: how many of the newest stay, at least 1.
+        older_than: younger versions stay as well.
+        dry_run: delete nothing, only tell.
+        clock: gives an aware time.
+
+    Returns:
+        The versions deleted, oldest first.
+
+    Raises:
+        ArtifactNotFound: the catalog has no version.
+    """
+    with moving(root, catalog) as folder:
+        listed = describe_versions(root, catalog)
+        served = [one for one in listed if one.state in ("current", "published")]
+        refused = [one for one in listed if one.state == "refused"]
+        current = next((one.version for one in served if one.state == "current"), None)
+        back = [one.version for one in served if current is None or one.version < current][-1:]
+        stay = {
+            *(one.version for one in served[-keep:]),
+            *(one.version for one in refused[-keep:]),
+            *(one.version for one in listed if one.pinned or one.state == "current"),
+            *back,
+        }
+        oldest = clock() - older_than
+        doomed = [
+            one.version for one in listed if one.version not in stay and not _younger(one, oldest)
+        ]
+        if not dry_run:
+            for version in doomed:
+                _delete(folder, version)
+    return doomed
+
+
+def _younger(listed: ListedVersion, moment: datetime) -> bool:
+    # A damaged manifest cannot say; its name can.
+    created = datetime.strptime(listed.version[:21] + "+0000", "%Y%m%dT%H%M%S%f%z")
+    return created > moment
+
+
+def _delete(folder: Path, version: str) -> None:
+    """Takes the version out of the list first, then deletes it: a kill leaves no half version."""
+    grave = folder / f".deleting-{version}"
+    (folder / version).rename(grave)
+    sync_folder(folder)
+    shutil.rmtree(grave)
