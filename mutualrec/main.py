@@ -16,6 +16,7 @@ from mutualrec.commands import (
     capacity,
     demo,
     doctor,
+    funds,
     importing,
     keys,
     serving,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(importing.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(versions.app, name="versions")
+app.add_typer(funds.app, name="funds")
 for group in (
     demo.commands,
     training.commands,

@@ -15,9 +15,12 @@ from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
 from service.routes import (
     batch,
+    companies,
     docs,
+    funds,
     health,
     interactions,
+    investments,
     items,
     lists,
     recommend,
@@ -57,6 +60,9 @@ def create_app(settings: Settings) -> FastAPI:
         health.router,
         docs.router,
         lists.router,
+        funds.router,
+        investments.router,
+        companies.router,
         recommend.router,
         batch.router,
         versions.router,

@@ -4,7 +4,8 @@
 ``embeddings.safetensors`` (users, items, ``covariance.<block>``, ``factors.<block>``),
 ``ids.parquet`` (users then items, with popularity and metadata), ``seen.safetensors`` (CSR of the
 items each user is known to have), ``popularity.safetensors`` (interactions per item and day),
-``content.safetensors`` (the modalities' vectors) and any extra file the manifest lists.
+``content.safetensors`` (the modalities' vectors), ``funds.safetensors`` with ``funds.json`` (the
+positions of fund companies, in their catalogs only) and any extra file the manifest lists.
 ``<root>/<catalog>/CURRENT`` names the version being served, ``PINNED`` the one it must stay at if
 any, ``FENCE`` the newest trainer's token. No pickle anywhere.
 
@@ -15,6 +16,7 @@ from service.artifact_content import DailyCounts
 from service.artifact_reader import Artifact, load_artifact, read_manifest
 from service.artifact_tensors import ArtifactDraft, check_contents
 from service.artifact_writer import write_artifact
+from service.funds.facts import CHANGES, FundFacts, Role
 from service.manifest import (
     FORMAT_VERSION,
     Block,
@@ -51,6 +53,7 @@ from service.versions import (
 )
 
 __all__ = [
+    "CHANGES",
     "FORMAT_VERSION",
     "VERSIONS_CHANNEL",
     "Artifact",
@@ -63,11 +66,13 @@ __all__ = [
     "Difference",
     "Fence",
     "FileEntry",
+    "FundFacts",
     "GateCheck",
     "GateReport",
     "ListedVersion",
     "ManifestModel",
     "Member",
+    "Role",
     "TensorEntry",
     "adopt_version",
     "check_catalog",

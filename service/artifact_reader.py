@@ -20,12 +20,15 @@ from service.artifact_tensors import check_contents
 from service.artifact_writer import (
     CONTENT,
     EMBEDDINGS,
+    FUND_NAMES,
+    FUNDS,
     IDS,
     METADATA_PREFIX,
     POPULARITY,
     SEEN,
 )
 from service.errors import ArtifactCorrupt, ArtifactIncompatible
+from service.funds.facts import FundFacts, facts_from
 from service.manifest import FORMAT_VERSION, Block, ManifestModel, TensorEntry
 from service.versions import MANIFEST, require_version
 
@@ -62,6 +65,7 @@ class Artifact:
     factors: Mapping[str, NDArray[np.float32]]
     daily: DailyCounts | None
     features: Mapping[str, NDArray[np.float32]]
+    funds: FundFacts | None
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -227,7 +231,15 @@ def _assemble(
         factors=_named(embeddings, "factors."),
         daily=DailyCounts(**popularity) if popularity else None,
         features=_named(content, "features."),
+        funds=_funds(folder, manifest),
     )
+
+
+def _funds(folder: Path, manifest: ManifestModel) -> FundFacts | None:
+    if FUNDS not in manifest.files or FUND_NAMES not in manifest.files:
+        return None
+    arrays = _map_tensors(folder, FUNDS, manifest)
+    return facts_from(arrays, (folder / FUND_NAMES).read_text(encoding="utf-8"))
 
 
 def _named(tensors: _Tensors, prefix: str) -> dict[str, NDArray[np.float32]]:

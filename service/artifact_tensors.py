@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from service.artifact_content import DailyCounts, check_daily, check_features
 from service.errors import ArtifactCorrupt
 from service.events import MAX_ID_BYTES
+from service.funds.facts import FundFacts, check_facts
 from service.manifest import Block, DatasetRef, Member
 
 _CHUNK_VALUES = 1 << 22
@@ -45,6 +46,8 @@ class Contents(Protocol):
     def daily(self) -> DailyCounts | None: ...  # noqa: D102
     @property
     def features(self) -> Mapping[str, NDArray[np.float32]]: ...  # noqa: D102
+    @property
+    def funds(self) -> FundFacts | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class ArtifactDraft:
         factors: block name to [I, d] float32; needed for ``factors`` blocks.
         daily: when the items were popular; None where no event has a time.
         features: modality to [I, d] float32 with rows of length 1, zero for a missing one.
+        funds: positions of fund companies; None for catalogs of anything else.
         category_fields: metadata columns whose values are categories.
         extra_files: file name inside the version folder to the file to copy there.
     """
@@ -86,6 +90,7 @@ class ArtifactDraft:
     factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     daily: DailyCounts | None = None
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    funds: FundFacts | None = None
     category_fields: Sequence[str] = ()
     metrics: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     watermark: Mapping[str, str] = field(default_factory=dict)
@@ -113,6 +118,8 @@ def check_contents(contents: Contents) -> None:
     if contents.daily is not None:
         check_daily(contents.daily, num_items)
     check_features(contents.features, num_items)
+    if contents.funds is not None:
+        check_facts(contents.funds, num_users, num_items)
 
 
 def _check_blocks(blocks: Sequence[Block]) -> None:

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from service.artifact_tensors import ArtifactDraft, check_contents
 from service.errors import ArtifactCorrupt, ArtifactNameInvalid
+from service.funds.facts import arrays_of, names_json
 from service.manifest import FileEntry, ManifestModel, TensorEntry, check_file_name
 from service.versions import MANIFEST, check_catalog, sync_folder, version_folder
 
@@ -23,9 +24,11 @@ EMBEDDINGS = "embeddings.safetensors"
 SEEN = "seen.safetensors"
 POPULARITY = "popularity.safetensors"
 CONTENT = "content.safetensors"
+FUNDS = "funds.safetensors"
+FUND_NAMES = "funds.json"
 IDS = "ids.parquet"
 METADATA_PREFIX = "metadata."
-_RESERVED = frozenset({EMBEDDINGS, SEEN, POPULARITY, CONTENT, IDS, MANIFEST})
+_RESERVED = frozenset({EMBEDDINGS, SEEN, POPULARITY, CONTENT, FUNDS, FUND_NAMES, IDS, MANIFEST})
 
 
 def utc_now() -> datetime:
@@ -115,8 +118,18 @@ def _write_files(folder: Path, draft: ArtifactDraft) -> dict[str, TensorEntry]:
             "item_rows": daily.item_rows,
             "counts": daily.counts,
         }
+    funds: dict[str, NDArray[np.generic]] = {}
+    if draft.funds is not None:
+        funds = arrays_of(draft.funds)
+        (folder / FUND_NAMES).write_text(names_json(draft.funds), encoding="utf-8")
     entries: dict[str, TensorEntry] = {}
-    named = {EMBEDDINGS: embeddings, SEEN: seen, POPULARITY: popularity, CONTENT: content}
+    named = {
+        EMBEDDINGS: embeddings,
+        SEEN: seen,
+        POPULARITY: popularity,
+        CONTENT: content,
+        FUNDS: funds,
+    }
     for file_name, tensors in named.items():
         if not tensors:
             continue

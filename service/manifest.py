@@ -94,6 +94,7 @@ class ManifestModel(_Strict):
     ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
     and the optional files ``popularity.safetensors`` and ``content.safetensors``. Format 3 added
     ``gate``, what a retraining's gate found; it is None for what was published by hand.
+    Catalogs of fund companies have ``funds.safetensors`` and ``funds.json``.
     """
 
     format_version: Literal[1, 2, 3] = 3

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         rate_limit: requests per window of each API key; no limit if None.
         rate_window_s: seconds of that window.
         cors_origins: web origins whose scripts may ask; comma-separated, none by default.
+        audit_folder: the audit logs of fund recommendations; ``home/audit`` if None.
+        audit_rotate_bytes: a file of an audit log that has this size is closed.
+        audit_fsync: whether an answer about funds waits until its audit line is on the disk.
     """
 
     model_config = SettingsConfigDict(
@@ -129,6 +132,14 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(_split),
     ] = ()
+    audit_folder: Path | None = None
+    audit_rotate_bytes: _Positive = 64 << 20
+    audit_fsync: bool = True
+
+    @property
+    def audit(self) -> Path:
+        """The folder of the audit logs."""
+        return self.audit_folder or self.home / "audit"
 
     @property
     def keys(self) -> Path:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from service.access import Keys
 from service.catalogs import Catalogs
+from service.funds.audit import AuditTrail
 from service.items.following import ItemFollower
 from service.metrics import Metrics
 from service.publishing.following import VersionFollower
@@ -37,6 +38,7 @@ class ServiceState:
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
+    audit: AuditTrail = field(init=False)
     has_started: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,11 @@ class ServiceState:
             self.settings.rate_limit,
             self.settings.rate_window_s,
             on_unchecked=self.metrics.unchecked.inc,
+        )
+        self.audit = AuditTrail(
+            self.settings.audit,
+            rotate_bytes=self.settings.audit_rotate_bytes,
+            fsync=self.settings.audit_fsync,
         )
 
     def connect(self, redis_url: str) -> None:

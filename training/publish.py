@@ -25,6 +25,7 @@ from training.data.dataset import Dataset
 from training.data.splits import known_pairs
 from training.ensemble import EnsembleBlock
 from training.ensemble_folder import ChosenEnsemble, EnsembleMember
+from training.fund_facts import read_fund_facts
 from training.provenance import code_commit
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ def _draft(
         },
         daily=_daily_counts(dataset),
         features={name: _unit_rows(matrix) for name, matrix in sorted(dataset.features.items())},
+        funds=read_fund_facts(dataset_folder, dataset),
         category_fields=_category_fields(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
         watermark=watermark,

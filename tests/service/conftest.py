@@ -133,3 +133,9 @@ def deploy(tmp_path: Path, publish: Publisher) -> Publisher:
         return version
 
     return deploy
+
+
+@pytest.fixture(scope="session")
+def client_type() -> type[Client]:
+    """For applications that live longer than a test."""
+    return Client

@@ -1,0 +1,1 @@
+"""Fund companies as users, listed companies as items: facts, suitability, reasons, audit log."""
