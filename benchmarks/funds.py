@@ -104,7 +104,8 @@ def measure(holdings: Holdings, tested: int, scores: Floats) -> dict[str, Floats
     for cut in CUTS:
         ideal = np.cumsum(discounts)[np.minimum(counts, cut).clip(1) - 1]
         recall = hits[:, :cut].sum(1) / counts.clip(1)
-        ndcg = hits[:, :cut] @ discounts[:cut] / ideal
+        top = hits[:, :cut]
+        ndcg = top @ discounts[: top.shape[1]] / ideal
         found[f"recall@{cut}"] = np.where(counted, recall, np.nan)
         found[f"ndcg@{cut}"] = np.where(counted, ndcg, np.nan)
     return found
