@@ -33,8 +33,9 @@ async def run_search(
 
 
 # Any: JSON.
-def count_fallbacks(state: ServiceState, content: dict[str, Any]) -> None:
-    """Counts an answer that falls short of what the model gives."""
+def count_answer(state: ServiceState, content: dict[str, Any]) -> None:
+    """Counts an answer for its arm, and if it falls short of what the model gives."""
+    state.experiments.count(content)
     fallbacks, catalog, items = state.metrics.fallbacks, content["catalog"], content["items"]
     if content["degraded"]:
         fallbacks.labels(catalog, "degraded").inc()

@@ -1,14 +1,15 @@
 """From someone's history to the content of an answer, for one user or session at a time."""
 
 import time
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from service.cursor import MAX_SHOWN, Cursor, decode_cursor, request_fingerprint, shown_rows
+from service.experiments.arms import Arm
+from service.experiments.ids import Origin, new_id
 from service.explain import explain
 from service.items_json import with_metadata
 from service.recommend import UserView, recommend, view_user
@@ -33,6 +34,7 @@ class Demand:
         rules_text: the same for equal rules, empty for none.
         explain: add what scores are made of, and reasons.
         cursor: None for one list; empty for the first page; else what the last page gave.
+        arm: the experiment's arm that answers; `rules` are those of the arm too.
     """
 
     k: int
@@ -42,6 +44,7 @@ class Demand:
     rules_text: str = ""
     explain: bool = False
     cursor: str | None = None
+    arm: Arm | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -75,6 +78,8 @@ def answer(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -
         exclude_seen=demand.exclude_seen,
         now_ms=time.time_ns() // 1_000_000,
     )
+    if demand.arm is not None:
+        view = replace(view, query=demand.arm.weighed(snapshot, view.query))
     cursor, num_before = _cursor(catalog, someone, demand), 0
     k = demand.k
     if cursor is not None:
@@ -85,13 +90,19 @@ def answer(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -
     return {
         "user_id": someone.user_id,
         **({} if someone.session_id is None else {"session_id": someone.session_id}),
-        "recommendation_id": cursor.recommendation_id if cursor else uuid.uuid4().hex,
+        "recommendation_id": cursor.recommendation_id if cursor else _new_id(demand),
+        **({} if demand.arm is None else demand.arm.names),
         "model_version": snapshot.version,
         "catalog": catalog,
         "items": _items(snapshot, view, items, demand, num_before),
         "next_cursor": _next(snapshot, cursor, items, k) if cursor else None,
         "degraded": someone.degraded,
     }
+
+
+def _new_id(demand: Demand) -> str:
+    arm, now_s = demand.arm, int(time.time())
+    return new_id(Origin(now_s) if arm is None else Origin(now_s, arm.number, arm.index))
 
 
 def _cursor(catalog: str, someone: Someone, demand: Demand) -> Cursor | None:
@@ -102,7 +113,7 @@ def _cursor(catalog: str, someone: Someone, demand: Demand) -> Cursor | None:
         catalog, someone.user_id, someone.session_id, seen, demand.rules_text
     )
     if not demand.cursor:
-        return Cursor(uuid.uuid4().hex, request)
+        return Cursor(_new_id(demand), request)
     return decode_cursor(demand.cursor, request)
 
 

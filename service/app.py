@@ -17,6 +17,7 @@ from service.routes import (
     batch,
     companies,
     docs,
+    experiments,
     funds,
     health,
     interactions,
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         recommend.router,
         batch.router,
         versions.router,
+        experiments.router,
     ):
         app.include_router(router)
         app.include_router(router, prefix="/v1", include_in_schema=False)
@@ -102,11 +104,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settings.redis_url is not None:
         state.connect(settings.redis_url)
     await asyncio.to_thread(state.catalogs.refresh)
+    await state.experiments.follow()
     state.has_started = True
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),
         asyncio.create_task(_poll_keys(state.keys, settings.poll_interval_s)),
     ]
+    polling.append(asyncio.create_task(state.experiments.poll(settings.poll_interval_s)))
     if state.follower is not None:
         polling.append(asyncio.create_task(state.follower.poll(settings.items_poll_interval_s)))
     if state.versions is not None:
@@ -118,6 +122,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             state.follower.stop()
         if state.versions is not None:
             state.versions.stop()
+        await state.experiments.stop()
         for task in polling:
             task.cancel()
         await asyncio.gather(*polling, return_exceptions=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from service.artifact import check_catalog, current_version, list_catalogs, load_artifact
@@ -50,6 +50,8 @@ class Catalogs:
         self._observe_search = observe_search
         self._snapshots: Mapping[str, Snapshot] = {}
         self._published: dict[str, Snapshot] = {}
+        self._beside: dict[str, dict[str, Snapshot]] = {}
+        self._served_beside: Mapping[tuple[str, str], Snapshot] = {}
         self._changes: dict[str, dict[str, ItemChange]] = {}
         self._refused: dict[str, int] = {}
         self._names: frozenset[str] = frozenset({default_catalog})
@@ -94,6 +96,29 @@ class Catalogs:
             )
         return name, snapshot
 
+    def beside(self, catalog: str, version: str) -> Snapshot | None:
+        """A version that is served beside the current one; None unless `keep_beside` loaded it."""
+        return self._served_beside.get((catalog, version))
+
+    def keep_beside(self, catalog: str, versions: Collection[str]) -> None:
+        """Serves these versions beside the current one, and no others. Blocks; call in a thread.
+
+        Raises:
+            ArtifactError: one cannot be loaded; those that can be are served.
+        """
+        with self._refreshing:
+            known = self._beside.get(catalog, {})
+            kept = {version: known[version] for version in versions if version in known}
+            self._beside[catalog] = kept
+            current = self._published.get(catalog)
+            if current is not None and current.version in versions:
+                kept[current.version] = current
+            try:
+                for version in sorted(set(versions) - set(kept)):
+                    kept[version] = self._load(catalog, version)
+            finally:
+                self._serve_beside(catalog)
+
     def refresh(self) -> None:
         """Loads and swaps in every version that CURRENT newly names. Blocks; call in a thread.
 
@@ -129,6 +154,7 @@ class Catalogs:
             published = self._published.get(catalog)
             if published is not None:
                 self._serve(catalog, published)
+            self._serve_beside(catalog)
 
     async def poll(self, interval_s: float) -> None:
         """Refreshes for ever."""
@@ -145,8 +171,7 @@ class Catalogs:
         old = self._snapshots.get(catalog)
         if version is None or (old is not None and old.version == version):
             return
-        artifact = load_artifact(self._root, catalog, version)
-        new = build_snapshot(artifact, self._index, self._observe_search)
+        new = self._load(catalog, version)
         self._published[catalog] = new
         self._serve(catalog, new)
         logger.info(
@@ -158,10 +183,24 @@ class Catalogs:
         )
         self._on_swap(catalog, old, new)
 
+    def _load(self, catalog: str, version: str) -> Snapshot:
+        artifact = load_artifact(self._root, catalog, version)
+        return build_snapshot(artifact, self._index, self._observe_search)
+
     def _serve(self, catalog: str, published: Snapshot) -> None:
+        self._snapshots = {**self._snapshots, catalog: self._extended(catalog, published)}
+
+    def _serve_beside(self, catalog: str) -> None:
+        others = {key: s for key, s in self._served_beside.items() if key[0] != catalog}
+        served = {
+            (catalog, version): self._extended(catalog, published)
+            for version, published in self._beside.get(catalog, {}).items()
+        }
+        self._served_beside = others | served
+
+    def _extended(self, catalog: str, published: Snapshot) -> Snapshot:
         changes = self._changes.get(catalog, {})
-        served = extend(published, changes.values()) if changes else published
-        self._snapshots = {**self._snapshots, catalog: served}
+        return extend(published, changes.values()) if changes else published
 
     def _log_refusal(self, catalog: str, error: Exception) -> None:
         old = self._snapshots.get(catalog)

@@ -8,6 +8,8 @@
      ├ UnknownItem          404  no item of that id in the catalog
      ├ UnknownVersion       404  no such version in the catalog
      ├ VersionConflict      409  the version cannot become current, or must stay
+     ├ UnknownExperiment    404  no experiment of that name in the catalog
+     ├ ExperimentConflict   409  another experiment is in the way
      ├ PayloadTooLarge      413  the body or the batch is over its limit
      ├ UnsupportedMediaType 415  the body is neither JSON nor NDJSON
      ├ InvalidParameter     422  a parameter has a value that is not allowed
@@ -100,6 +102,20 @@ class VersionConflict(ServiceError):
 
     status = 409
     title = "Version conflict"
+
+
+class UnknownExperiment(ServiceError):
+    """The catalog has no experiment of that name."""
+
+    status = 404
+    title = "Unknown experiment"
+
+
+class ExperimentConflict(ServiceError):
+    """Another experiment is in the way."""
+
+    status = 409
+    title = "Experiment conflict"
 
 
 class PayloadTooLarge(ServiceError):

@@ -44,8 +44,26 @@ EVENT_LOG_GROUP = "event-log"
 Sign = Literal["positive", "neutral", "negative"]
 SIGN_MARKS: Mapping[Sign, str] = {"positive": "+", "negative": "-"}
 
+IMPRESSION = "impression"
+"""The type of an event that says: this recommended item was shown."""
+CLICK = "click"
+FEEDBACK_TYPES = frozenset({IMPRESSION, CLICK})
+"""Every catalog takes these types, to learn what became of its recommendations."""
+
 _MAX_CONTEXT_KEYS = 16
 _MAX_CONTEXT_BYTES = 1024
+
+
+def sign_of(event_type: str, signs: Mapping[str, Sign]) -> Sign:
+    """The sign of an event's type.
+
+    What a catalog does not say of a type is positive, but for impressions, and for clicks where it
+    says that other types count.
+    """
+    if event_type in signs:
+        return signs[event_type]
+    is_feedback = event_type == IMPRESSION or (event_type == CLICK and len(signs) > 0)
+    return "neutral" if is_feedback else "positive"
 
 
 def _number_to_text(value: object) -> object:

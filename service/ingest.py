@@ -15,7 +15,7 @@ from service.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from service.events import Interaction, SessionInteraction, Sign
+from service.events import FEEDBACK_TYPES, Interaction, SessionInteraction, Sign
 
 MAX_KEY_BYTES = 256
 
@@ -145,7 +145,7 @@ def _validate(
     of_session = "session_id" in given and "user_id" not in given
     kind = SessionInteraction if of_session else Interaction
     event = kind.model_validate(defaults | given, context={"now_ms": now_ms})
-    if rules.types and event.type not in rules.types:
+    if rules.types and event.type not in rules.types and event.type not in FEEDBACK_TYPES:
         raise ValueError(
             f"type: {event.type!r} is not an event type of this catalog, which has"
             f" {', '.join(sorted(rules.types))}"

@@ -75,15 +75,30 @@ class Metrics:
             ["catalog", "reason"],
             registry=registry,
         )
+        self._count_feedback(registry)
+        self.unchecked = Counter(
+            "mutualrec_rate_limit_unchecked",
+            "Requests that passed uncounted because Redis did not reply.",
+            registry=registry,
+        )
+
+    def _count_feedback(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "mutualrec_events",
             "Events by outcome: accepted, duplicate, rejected.",
             ["catalog", "outcome"],
             registry=registry,
         )
-        self.unchecked = Counter(
-            "mutualrec_rate_limit_unchecked",
-            "Requests that passed uncounted because Redis did not reply.",
+        self.recommended = Counter(
+            "mutualrec_recommendations",
+            "Answers by experiment and arm, both empty outside of running experiments.",
+            ["catalog", "experiment", "arm"],
+            registry=registry,
+        )
+        self.attributed = Counter(
+            "mutualrec_attributed_events",
+            "Events that became of recommendations, by experiment and arm; repetitions left out.",
+            ["catalog", "experiment", "arm", "type"],
             registry=registry,
         )
 

@@ -67,12 +67,15 @@ class Answer(BaseModel):
     """`degraded` means that the latest interactions could not be read.
 
     `user_id` is null where a session was served, which `session_id` names. `next_cursor` is null
-    unless a cursor was sent and there is more.
+    unless a cursor was sent and there is more. `experiment` and `arm` are there for those in one.
+    Events that name the `recommendation_id` are counted for this answer.
     """
 
     user_id: str | None
     session_id: str | None = None
     recommendation_id: str
+    experiment: str | None = None
+    arm: str | None = None
     model_version: str
     catalog: str
     items: list[RecommendedItem]

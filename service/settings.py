@@ -72,6 +72,8 @@ class Settings(BaseSettings):
         history_ttl_s: seconds after a user's last event when that history is forgotten.
         session_ttl_s: seconds after a session's last event when it is forgotten.
         dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.
+        attribution_window_s: seconds after a recommendation in which events are counted for it.
+        experiment_ttl_s: seconds that a day's counts of recommendations are kept.
         max_body_bytes: larger request bodies are refused with 413.
         max_batch_events: larger batches are refused with 413.
         max_batch_users: requests for more users at once are refused with 413.
@@ -115,6 +117,8 @@ class Settings(BaseSettings):
     history_ttl_s: _Positive = 90 * 86_400
     session_ttl_s: _Positive = 30 * 86_400
     dedupe_ttl_s: _Positive = 86_400
+    attribution_window_s: _Positive = 86_400
+    experiment_ttl_s: _Positive = 90 * 86_400
     max_body_bytes: _Positive = 1 << 20
     max_batch_events: _Positive = 1000
     max_batch_users: _Positive = 100

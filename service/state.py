@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from service.access import Keys
 from service.catalogs import Catalogs
+from service.experiments.experiments import Experiments
 from service.funds.audit import AuditTrail
 from service.items.following import ItemFollower
 from service.metrics import Metrics
@@ -35,6 +36,7 @@ class ServiceState:
     items: ItemStore | None = field(init=False, default=None)
     follower: ItemFollower | None = field(init=False, default=None)
     versions: VersionFollower | None = field(init=False, default=None)
+    experiments: Experiments = field(init=False)
     searches: ThreadPoolExecutor = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
@@ -50,6 +52,7 @@ class ServiceState:
             self._on_swap,
             self.metrics.search_seconds.observe,
         )
+        self.experiments = Experiments(self.catalogs, self.settings, self.metrics)
         self.searches = ThreadPoolExecutor(
             self.settings.search_threads, thread_name_prefix="search"
         )
@@ -75,6 +78,7 @@ class ServiceState:
         self.items = ItemStore(self.store)
         self.follower = ItemFollower(self.catalogs, self.items)
         self.versions = VersionFollower(self.catalogs, self.store)
+        self.experiments.connect(self.store)
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         published_at = new.artifact.manifest.created_at.timestamp()

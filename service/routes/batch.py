@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from service.answering import count_fallbacks
+from service.answering import count_answer
 from service.answers import Demand, Someone, answer
 from service.cursor import MAX_LENGTH
 from service.errors import PayloadTooLarge
@@ -123,7 +123,7 @@ async def recommend_to_many(
     lower the scores of items that pass a filter, in standard deviations of the user's scores.
     What passes `bury` comes after everything else. `caps` limit how many items of an answer share
     a value of a field, `diversity` how alike they are. The rules hold for all users; one version
-    answers for all.
+    answers for all but those whom an experiment gives another.
     """
     start = time.perf_counter()
     state = state_of(request)
@@ -142,12 +142,14 @@ async def recommend_to_many(
     name, snapshot = state.catalogs.snapshot(catalog)
     everyone = await _everyone(state, name, snapshot, body)
     observe = state.metrics.ranking_seconds.observe
-    work = [timed(observe, partial(answer, name, snapshot, one, demand)) for one in everyone]
+    treat = partial(state.experiments.treat, name, snapshot)
+    treated = [(one, *treat(one.user_id or one.session_id, demand)) for one in everyone]
+    work = [timed(observe, partial(answer, name, s, one, d)) for one, s, d in treated]
     results = await asyncio.get_running_loop().run_in_executor(
         state.searches, lambda: [ranked() for ranked in work]
     )
     for result in results:
-        count_fallbacks(state, result)
+        count_answer(state, result)
     content = {
         "model_version": snapshot.version,
         "catalog": name,

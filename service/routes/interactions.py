@@ -115,6 +115,7 @@ async def take_interactions(
             retry_after_s=60,
         )
     taken = await take(state.store, state.sessions, name, batch.events, rules.types)
+    await state.experiments.attribute(name, batch.events, rules.types)
     content = _content(batch, taken, with_results=results)
     for outcome, count in (
         ("accepted", content["accepted"]),

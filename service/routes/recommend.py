@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from service.answering import count_fallbacks, run_search
+from service.answering import count_answer, run_search
 from service.answers import Demand, Someone, answer
 from service.cursor import MAX_LENGTH
 from service.histories import read_history
@@ -176,11 +176,13 @@ async def _answer(
 ) -> Response:
     start = time.perf_counter()
     name, snapshot = state.catalogs.snapshot(catalog)
+    unit = session_id if user_id is None else user_id
+    snapshot, demand = state.experiments.treat(name, snapshot, unit, demand)
     history, degraded = await read_history(state, name, user_id, session_id, snapshot.event_types)
     someone = Someone(user_id, session_id, history, degraded)
     work = partial(answer, name, snapshot, someone, demand)
     content = await run_search(state, snapshot, work, is_plain=demand.is_plain)
-    count_fallbacks(state, content)
+    count_answer(state, content)
     content["took_ms"] = round((time.perf_counter() - start) * 1000, 3)
     # Metadata may hold values JSON does not know, such as decimals: they become text.
     return Response(orjson.dumps(content, default=str), media_type="application/json")

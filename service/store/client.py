@@ -21,7 +21,15 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreUnavailable
-from service.events import SIGN_MARKS, Interaction, Sign, encode_event, keys_of, partition_of
+from service.events import (
+    SIGN_MARKS,
+    Interaction,
+    Sign,
+    encode_event,
+    keys_of,
+    partition_of,
+    sign_of,
+)
 from service.settings import Settings
 from service.store.history import HistoryItem, PastEvent, history_of
 
@@ -75,7 +83,7 @@ class EventStore:
         Args:
             catalog: a checked catalog name.
             events: any number of events.
-            signs: event type to sign; types not in it are positive.
+            signs: event type to sign; `sign_of` says what types not in it are.
 
         Returns:
             Per event, True if it was taken and False if its event_id was known already.
@@ -214,7 +222,7 @@ class EventStore:
         ]
         for event in events:
             names += (keys.dedupe(event.event_id), keys.history(event.user_id))
-            mark = SIGN_MARKS.get(signs.get(event.type, "positive"), "")
+            mark = SIGN_MARKS.get(sign_of(event.type, signs), "")
             arguments += (mark, event.timestamp, *encode_event(event).values())
         return names, arguments
 

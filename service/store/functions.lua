@@ -104,6 +104,80 @@ local function item(keys, args)
   return {number}
 end
 
+-- Adds to counters what one worker counted, once per number of the worker's batch.
+--
+-- KEYS[1]       number of the worker's latest batch
+-- KEYS[2...]    hashes of counters, one per addition
+-- ARGV[1..3]    number of this batch, TTL of that number (s), TTL of counters (s)
+-- ARGV, 2 per addition: field, amount
+--
+-- Returns {1}, or {0} if the batch was added before.
+local function count(keys, args)
+  if tonumber(redis.call('GET', keys[1]) or '0') >= tonumber(args[1]) then
+    return {0}
+  end
+  redis.call('SET', keys[1], args[1], 'EX', args[2])
+  for n = 2, #keys do
+    redis.call('HINCRBY', keys[n], args[2 * n], args[2 * n + 1])
+    redis.call('EXPIRE', keys[n], args[3])
+  end
+  return {1}
+end
+
+-- What one recommendation, and one day's counters of all of them, may hold.
+local MAX_MARKS = 2048
+local MAX_COUNTERS = 8192
+
+local function add(counters, field)
+  if redis.call('HLEN', counters) < MAX_COUNTERS or redis.call('HEXISTS', counters, field) == 1 then
+    redis.call('HINCRBY', counters, field, 1)
+  end
+end
+
+-- Counts what became of recommendations: every (recommendation, type, item) once.
+--
+-- KEYS, 2 per event: marks of the recommendation, counters of its day
+-- ARGV[1]       TTL of counters (s)
+-- ARGV, 6 per event: prefix of the counters' fields, when the marks expire (epoch s), kind ('shown',
+--                    'clicked' or 'other'), type, item, position
+--
+-- Returns 1 (counted) or 0 (known) per event.
+local function attribute(keys, args)
+  local results = {}
+  for e = 1, #keys / 2 do
+    local marks, counters, base = keys[2 * e - 1], keys[2 * e], 1 + (e - 1) * 6
+    local prefix, kind, of = args[base + 1], args[base + 3], args[base + 4]
+    local item, position = args[base + 5], args[base + 6]
+    local mark = kind == 'shown' and 'i' .. item or 't' .. of .. '\0' .. item
+    results[e] = 0
+    if redis.call('HLEN', marks) < MAX_MARKS and redis.call('HSETNX', marks, mark, position) == 1 then
+      results[e] = 1
+      redis.call('EXPIREAT', marks, args[base + 2])
+      if kind == 'shown' then
+        add(counters, prefix .. 'shown:' .. position)
+        if redis.call('HEXISTS', marks, 'c' .. item) == 1 then
+          add(counters, prefix .. 'clicked:' .. position)
+        end
+      else
+        add(counters, prefix .. 'events:' .. of)
+        if redis.call('HSETNX', marks, 't' .. of, '') == 1 then
+          add(counters, prefix .. 'converted:' .. of)
+        end
+        if kind == 'clicked' and redis.call('HSETNX', marks, 'c' .. item, '') == 1 then
+          local shown_at = redis.call('HGET', marks, 'i' .. item)
+          if shown_at then
+            add(counters, prefix .. 'clicked:' .. shown_at)
+          end
+        end
+      end
+      redis.call('EXPIRE', counters, args[1])
+    end
+  end
+  return results
+end
+
+redis.register_function('mr_count_1', count)
+redis.register_function('mr_attribute_1', attribute)
 redis.register_function('mr_ingest_3', ingest)
 redis.register_function('mr_item_2', item)
 redis.register_function('mr_session_2', session)

@@ -14,6 +14,7 @@ from service.events import (
     Sign,
     keys_of,
     partition_of,
+    sign_of,
 )
 from service.settings import Settings
 from service.store.client import EventStore
@@ -65,7 +66,7 @@ class Sessions:
         Args:
             catalog: a checked catalog name.
             session_id: any id; an unknown session did nothing.
-            signs: event type to sign; types not in it are positive, neutral ones are left out.
+            signs: event type to sign; neutral ones are left out.
 
         Raises:
             StoreUnavailable: there was no reply in time.
@@ -152,7 +153,7 @@ def session_history(
     """What events of a session, oldest first, say as a history."""
     known: list[PastEvent] = []
     for event in events:
-        mark = SIGN_MARKS.get(signs.get(event.type, "positive"))
+        mark = SIGN_MARKS.get(sign_of(event.type, signs))
         if mark is not None:
             known.append((mark == "+", event.type, event.item_id, event.timestamp))
     return history_of(known)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from service.events import FEEDBACK_TYPES
 from training.data.dataset import DatasetDraft, read_draft, write_dataset
 from training.data.tables import Neighbours
 from training.data.validation import DAY_MS, EARLIEST_MS, MAX_ID_BYTES
@@ -125,10 +126,12 @@ def _reason(event_types: tuple[str, ...], now_ms: int) -> pl.Expr:
     for column in ("event_id", "user_id", "item_id"):
         size = pl.col(column).str.len_bytes().fill_null(0)
         rules.append((~size.is_between(1, MAX_ID_BYTES), f"{column} is empty or too long"))
+    feedback = pl.col("type").is_in(sorted(FEEDBACK_TYPES - set(event_types)))
     known_type = pl.col("type").is_in(list(event_types)).fill_null(value=False)
     moment = pl.col("timestamp").is_between(EARLIEST_MS, now_ms + DAY_MS).fill_null(value=False)
     number = pl.col("value").is_finite().fill_null(value=True)
     rules += [
+        (feedback.fill_null(value=False), "says what became of a recommendation, nothing more"),
         (~known_type, "event type is unknown"),
         (~moment, "timestamp is missing, before 1973 or in the future"),
         (~number, "value is not finite"),
