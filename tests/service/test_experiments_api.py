@@ -289,6 +289,10 @@ def test_ids_that_are_not_ours_come_from_nowhere(text):
     assert origin_of(text) is None
 
 
+def test_ids_with_spaces_among_their_digits_come_from_nowhere():
+    assert {origin_of("00 " * 10 + f"{last:02x}") for last in range(256)} == {None}
+
+
 def test_an_id_says_where_it_comes_from():
     origin = Origin(1_769_860_800, 65_535, 15)
     text = new_id(origin)
