@@ -17,20 +17,18 @@ def announce(home: Path, catalog: str) -> None:
         home: The workspace, whose private Valkey server is told if it runs and no URL is set.
         catalog: The catalog whose CURRENT was moved.
     """
-    from redis import Redis
     from redis.exceptions import RedisError
 
     from mutualrec.commands.serving import load_settings
     from mutualrec.valkey import running_valkey
     from service.artifact import VERSIONS_CHANNEL
+    from service.store.connection import connect_blocking
 
     url = load_settings(home).redis_url or running_valkey(workspace(home).valkey)
     if url is None:
         return
     try:
-        with Redis.from_url(
-            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-        ) as client:
+        with connect_blocking(url, timeout_s=_TIMEOUT_S) as client:
             client.publish(VERSIONS_CHANNEL, catalog)
     except RedisError as error:
         logger.warning("the services will find the version by polling: %s", error)

@@ -14,8 +14,10 @@
      ├ UnsupportedMediaType 415  the body is neither JSON nor NDJSON
      ├ InvalidParameter     422  a parameter has a value that is not allowed
      ├ InvalidEvents        422  no event of the batch is valid
+     ├ DurabilityUnsupported 501 Redis cannot say when something is on its disk
      ├ NotReady             503  the catalog has no artifact yet
      ├ ArtifactsReadOnly    503  this service may not write into the artifact folder
+     ├ StoreFull            503  too many events wait to be drained
      └ StoreUnavailable     503  Redis did not reply
     ArtifactError
      ├ ArtifactNameInvalid       a catalog, version or file name that could leave its folder
@@ -165,6 +167,39 @@ class StoreUnavailable(ServiceError):
 
     status = 503
     title = "Event store unavailable"
+
+
+class DurabilityUnsupported(ServiceError):
+    """The event store cannot say when something is on its disk."""
+
+    status = 501
+    title = "Not supported"
+
+
+class StoreFull(ServiceError):
+    """Too many events wait to be drained; trimming them would lose them.
+
+    Args:
+        refused: places of the events that were not taken; the others were.
+        num_events: how many there were altogether.
+        retry_after_s: seconds after which trying again makes sense.
+    """
+
+    status = 503
+    title = "Event store full"
+
+    def __init__(
+        self, refused: Sequence[int], num_events: int, *, retry_after_s: int | None
+    ) -> None:
+        super().__init__(
+            f"{len(refused)} of {num_events} events were not taken, because too many wait to be"
+            " drained; send them again later with the same event_ids, and see that"
+            " `mutualrec retrain` runs often enough",
+            errors=[{"index": index, "error": "the stream is full"} for index in refused],
+            retry_after_s=retry_after_s,
+        )
+        self.refused = tuple(refused)
+        self.num_events = num_events
 
 
 class ArtifactError(Exception):

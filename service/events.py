@@ -82,7 +82,8 @@ def _check_id(value: str) -> str:
 
 
 def _read_timestamp(value: object, info: ValidationInfo) -> int:
-    now_ms = int((info.context or {})["now_ms"])
+    context = info.context or {}
+    now_ms = int(context["now_ms"])
     if value is None:
         return now_ms
     if isinstance(value, str):
@@ -96,9 +97,13 @@ def _read_timestamp(value: object, info: ValidationInfo) -> int:
         raise ValueError(
             f"timestamp {value} lies before March 1973; send milliseconds since 1970, not seconds"
         )
+    value += int(context.get("skew_ms", 0))
     if value > now_ms + MAX_FUTURE_MS:
-        raise ValueError(f"timestamp {value} lies more than 5 minutes after the server's {now_ms}")
-    return value
+        raise ValueError(
+            f"timestamp {value} lies more than 5 minutes after the server's {now_ms}; correct the"
+            " sender's clock, or send its time as Sent-At"
+        )
+    return min(value, now_ms)
 
 
 def _check_context(context: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -157,11 +162,15 @@ class _Event(BaseModel):
 
 
 class Interaction(_Event):
-    """One event of one user and one item; validate with ``context={"now_ms": ...}``.
+    """One event of one user and one item.
+
+    Validate with ``context={"now_ms": ..., "skew_ms": ...}``: the time, and what to add to
+    timestamps (nothing if absent).
 
     Ids are opaque strings of 1-256 bytes; integers are taken as their decimal text. `event_id`
     makes a retry harmless and must be unique in the catalog; the server makes one up if it is
-    absent. `timestamp` is epoch ms UTC (RFC 3339 text is accepted), by default the server's time.
+    absent. `timestamp` is epoch ms UTC (RFC 3339 text is accepted), by default the server's time;
+    up to 5 minutes after that it counts as now, later ones are refused.
     A `session_id` says that the session is this user's: what it did before joins their history.
     """
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ from service.errors import (
 from service.events import FEEDBACK_TYPES, Interaction, SessionInteraction, Sign
 
 MAX_KEY_BYTES = 256
+TOLERATED_SKEW_MS = 5000
+"""A `sent_at` this near is right: requests take a while, and repeated ones must not differ."""
 
 Event = Interaction | SessionInteraction
 
@@ -55,6 +58,7 @@ def read_batch(
     max_events: int,
     content_encoding: str = "",
     idempotency_key: str | None = None,
+    sent_at: str | None = None,
 ) -> Batch:
     """Reads one event, an array, ``{"events": [...]}`` or NDJSON.
 
@@ -66,11 +70,14 @@ def read_batch(
         max_events: larger batches are refused.
         content_encoding: anything but ``identity`` is refused; bodies are not decompressed.
         idempotency_key: gives events without an event_id one made of the key and their index.
+        sent_at: when the request was sent by the sender's clock, RFC 3339 or epoch ms; all
+            timestamps are moved by how wrong it is.
 
     Raises:
         BadRequest: the body is not JSON.
         InvalidEvents: no event is valid; all reasons are listed.
-        InvalidParameter: the idempotency key is empty or longer than 256 bytes.
+        InvalidParameter: the idempotency key is empty or longer than 256 bytes, or `sent_at` is no
+            time.
         PayloadTooLarge: there are more than `max_events` events.
         UnsupportedMediaType: the content type is neither JSON nor NDJSON, or the body is packed.
     """
@@ -81,6 +88,7 @@ def read_batch(
             f"content encoding {content_encoding!r} is not understood; send the body uncompressed,"
             " in smaller batches if it is large"
         )
+    context = {"now_ms": now_ms, "skew_ms": _skew_ms(sent_at, now_ms)}
     raw_events = _parse(body, content_type)
     if len(raw_events) > max_events:
         raise PayloadTooLarge(
@@ -89,7 +97,7 @@ def read_batch(
     indices, events, rejected = [], [], list[FieldError]()
     for index, raw in enumerate(raw_events):
         try:
-            event = _validate(raw, index, rules, now_ms, idempotency_key)
+            event = _validate(raw, index, rules, context, idempotency_key)
         except ValueError as error:
             rejected.append({"index": index, "error": _explain(error)})
         else:
@@ -103,6 +111,26 @@ def read_batch(
             errors=rejected,
         )
     return Batch(indices, events, rejected)
+
+
+def _skew_ms(sent_at: str | None, now_ms: int) -> int:
+    """How far the sender's clock is behind; 0 while the way here may explain the difference."""
+    if sent_at is None:
+        return 0
+    try:
+        if sent_at.isdecimal():
+            sent_ms = int(sent_at)
+        else:
+            moment = datetime.fromisoformat(sent_at)
+            if moment.tzinfo is None:
+                raise ValueError("there is no time zone")
+            sent_ms = round(moment.timestamp() * 1000)
+    except ValueError as error:
+        raise InvalidParameter(
+            f"Sent-At is RFC 3339 with a time zone, or epoch milliseconds; {sent_at!r} is neither"
+        ) from error
+    skew_ms = now_ms - sent_ms
+    return skew_ms if abs(skew_ms) > TOLERATED_SKEW_MS else 0
 
 
 def _parse(body: bytes, content_type: str) -> list[object]:
@@ -131,7 +159,11 @@ def _parse_line(line: bytes) -> object:
 
 
 def _validate(
-    raw: object, index: int, rules: EventRules, now_ms: int, idempotency_key: str | None
+    raw: object,
+    index: int,
+    rules: EventRules,
+    context: dict[str, int],
+    idempotency_key: str | None,
 ) -> Event:
     if isinstance(raw, _Broken):
         raise ValueError(raw.error)
@@ -144,7 +176,7 @@ def _validate(
     given = {name: value for name, value in raw.items() if value is not None}
     of_session = "session_id" in given and "user_id" not in given
     kind = SessionInteraction if of_session else Interaction
-    event = kind.model_validate(defaults | given, context={"now_ms": now_ms})
+    event = kind.model_validate(defaults | given, context=context)
     if rules.types and event.type not in rules.types and event.type not in FEEDBACK_TYPES:
         raise ValueError(
             f"type: {event.type!r} is not an event type of this catalog, which has"

@@ -136,11 +136,12 @@ class RejectedEvent(BaseModel):
 
 
 class EventResult(BaseModel):
-    """What became of one event that was valid."""
+    """What became of one event; a rejected one has an `error` and no `event_id`."""
 
     index: int
-    event_id: str
-    status: Literal["accepted", "duplicate"]
+    event_id: str | None = None
+    status: Literal["accepted", "duplicate", "rejected"]
+    error: str | None = None
 
 
 class IngestResponse(BaseModel):

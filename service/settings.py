@@ -16,18 +16,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from service.store.connection import SCHEMES, kind_of, parse_address
 from service.versions import check_catalog
 
 ENV_PREFIX = "MUTUALREC_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 
 def _check_redis_url(url: str) -> str:
     # The URL may hold a password, so the message must not hold the URL.
-    if not url.startswith(_REDIS_SCHEMES):
-        raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
+    if not url.startswith(SCHEMES):
+        raise ValueError(f"a Redis URL starts with {', '.join(SCHEMES)}")
+    if kind_of(url) != "single":
+        parse_address(url)
     return url
 
 
@@ -57,7 +59,7 @@ class Settings(BaseSettings):
 
     Attributes:
         home: the workspace folder; artifacts lie in ``home/artifacts``.
-        redis_url: ``redis://``, ``rediss://`` or ``unix://``; None means events cannot be taken.
+        redis_url: see `service.store.connection`; None means events cannot be taken.
         host: the address to listen on.
         port: the TCP port to listen on.
         workers: processes that answer; each has its own connections, all share the vectors.
@@ -74,6 +76,8 @@ class Settings(BaseSettings):
         dedupe_ttl_s: seconds during which a repeated event_id is recognised at ingestion.
         attribution_window_s: seconds after a recommendation in which events are counted for it.
         experiment_ttl_s: seconds that a day's counts of recommendations are kept.
+        sync_timeout_s: seconds that ``durability=sync`` waits for the disk of Redis.
+        max_waiting_events: events of a catalog that may wait to be drained; more are refused.
         max_body_bytes: larger request bodies are refused with 413.
         max_batch_events: larger batches are refused with 413.
         max_batch_users: requests for more users at once are refused with 413.
@@ -119,6 +123,8 @@ class Settings(BaseSettings):
     dedupe_ttl_s: _Positive = 86_400
     attribution_window_s: _Positive = 86_400
     experiment_ttl_s: _Positive = 90 * 86_400
+    sync_timeout_s: _Seconds = 5.0
+    max_waiting_events: _Positive = 4_000_000
     max_body_bytes: _Positive = 1 << 20
     max_batch_events: _Positive = 1000
     max_batch_users: _Positive = 100

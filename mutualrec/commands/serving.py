@@ -103,14 +103,13 @@ def run_server(settings: "Settings", announce: str = "") -> None:
 @commands.command()
 def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
     """Drain new events, train on them, publish. Exit code 0 promoted, 10 nothing new, 1 error."""
-    from redis import Redis
-
     from mutualrec.progress import training_progress
+    from service.store.connection import connect_blocking
     from training.retrain import retrain as retrain_once
 
     folders = workspace(home)
     with serving_settings(home) as settings:
-        client = Redis.from_url(str(settings.redis_url))
+        client = connect_blocking(str(settings.redis_url))
         try:
             outcome = retrain_once(
                 catalog,

@@ -28,8 +28,8 @@ from service.experiments.definition import Experiment
 from service.experiments.ids import MAX_NUMBER
 from service.store.client import EventStore
 
-COUNT = "mr_count_1"
-ATTRIBUTE = "mr_attribute_1"
+COUNT = "mr_count_2"
+ATTRIBUTE = "mr_attribute_2"
 
 _ArmKey = tuple[int, int]
 

@@ -1,14 +1,15 @@
 """POST /interactions."""
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from service.errors import StoreUnavailable
+from service.errors import StoreFull, StoreUnavailable
 from service.events import Interaction, SessionInteraction
-from service.ingest import MAX_KEY_BYTES, Batch, EventRules, read_batch
+from service.ingest import Batch, EventRules, read_batch
+from service.routes.ingest_options import PARAMETERS, IngestOptions
 from service.schemas import IngestResponse, problem_responses
 from service.state import ServiceState, state_of
 from service.store.taking import take
@@ -72,33 +73,26 @@ router = APIRouter(tags=["interactions"])
     response_model=IngestResponse,
     responses={
         202: {"content": {"application/json": {"example": _EXAMPLE_RESPONSE}}},
-        **problem_responses(400, 404, 413, 415, 422, 503),
+        **problem_responses(400, 404, 413, 415, 422, 501, 503),
     },
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": _BODY, "parameters": PARAMETERS},
 )
-async def take_interactions(
-    request: Request,
-    catalog: Annotated[str | None, Query(description="By default `default`.")] = None,
-    results: Annotated[bool, Query(description="Say what became of each event.")] = False,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Makes a retry of the same body harmless without event_ids.",
-            json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_BYTES},
-        ),
-    ] = None,
-) -> Response:
+async def take_interactions(request: Request) -> Response:
     """Takes one event, an array, `{"events": [...]}` or NDJSON.
 
     The answer comes after Redis replied, so what is accepted is kept. An `event_id` (or an
     `Idempotency-Key` header) makes sending again harmless. Valid events of a batch are taken even
     when others are rejected; when none is valid the answer is 422.
 
+    When more events wait to be drained than `MUTUALREC_MAX_WAITING_EVENTS`, the answer is 503 with
+    `Retry-After` and lists the events that were not taken.
+
     An event of someone who has not logged in has a `session_id` instead of the `user_id`. One with
     both says that the session is the user's, and what it did joins their history.
     """
     state = state_of(request)
-    name = state.catalogs.require_known(catalog)
+    options = IngestOptions.of(request)
+    name = state.catalogs.require_known(options.catalog)
     rules = _rules(state, name)
     batch = read_batch(
         await request.body(),
@@ -107,22 +101,30 @@ async def take_interactions(
         now_ms=time.time_ns() // 1_000_000,
         max_events=state.settings.max_batch_events,
         content_encoding=request.headers.get("content-encoding", ""),
-        idempotency_key=idempotency_key,
+        idempotency_key=options.idempotency_key,
+        sent_at=options.sent_at,
     )
     if state.store is None or state.sessions is None:
         raise StoreUnavailable(
             "no event store is configured; start with `mutualrec serve` or set MUTUALREC_REDIS_URL",
             retry_after_s=60,
         )
-    taken = await take(state.store, state.sessions, name, batch.events, rules.types)
+    try:
+        taken = await take(
+            state.store, state.sessions, name, batch.events, rules.types, sync=options.sync
+        )
+    except StoreFull as error:
+        refused = [batch.indices[place] for place in error.refused]
+        raise StoreFull(refused, error.num_events, retry_after_s=error.retry_after_s) from error
     await state.experiments.attribute(name, batch.events, rules.types)
-    content = _content(batch, taken, with_results=results)
+    content = _content(batch, taken, with_results=options.results)
     for outcome, count in (
         ("accepted", content["accepted"]),
         ("duplicate", content["duplicates"]),
         ("rejected", len(batch.rejected)),
     ):
-        state.metrics.events.labels(name, outcome).inc(count)
+        if count:
+            state.metrics.events.labels(name, outcome).inc(count)
     return Response(orjson.dumps(content), 202, media_type="application/json")
 
 
@@ -142,7 +144,7 @@ def _content(batch: Batch, taken: list[bool], *, with_results: bool) -> dict[str
         "rejected": list(batch.rejected),
     }
     if with_results:
-        content["results"] = [
+        results: list[dict[str, Any]] = [
             {
                 "index": index,
                 "event_id": event.event_id,
@@ -150,4 +152,6 @@ def _content(batch: Batch, taken: list[bool], *, with_results: bool) -> dict[str
             }
             for index, event, is_new in zip(batch.indices, batch.events, taken, strict=True)
         ]
+        results += [{**fault, "status": "rejected"} for fault in batch.rejected]
+        content["results"] = sorted(results, key=lambda result: int(result["index"]))
     return content

@@ -6,35 +6,24 @@ off, and the one retry of ours is safe because the server-side function is idemp
 
 import asyncio
 import time
-import uuid
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib.resources import files
-from typing import Any, TypeVar, cast
+from contextlib import nullcontext
+from functools import partial
+from typing import TypeVar, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreUnavailable
-from service.events import (
-    SIGN_MARKS,
-    Interaction,
-    Sign,
-    encode_event,
-    keys_of,
-    partition_of,
-    sign_of,
-)
+from service.events import Interaction, Sign, keys_of, partition_of
 from service.settings import Settings
+from service.store.appending import RETRY_AFTER_S, Appender, Call
+from service.store.connection import connect, kind_of
+from service.store.functions import Functions
 from service.store.history import HistoryItem, PastEvent, history_of
-
-INGEST = "mr_ingest_3"
-RETRY_AFTER_S = 1
 
 __all__ = ["EventStore", "HistoryItem"]
 
@@ -42,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class EventStore:
-    """A client of one Redis or Valkey server, for one event loop.
+    """A client of a Redis or Valkey server or cluster, for one event loop.
 
     After two failed attempts, reads fail at once for a second, so that a server which does not
     reply costs a user nothing but freshness. Writes always try.
@@ -54,29 +43,44 @@ class EventStore:
         """Connects lazily.
 
         Args:
-            url: ``redis://``, ``rediss://`` or ``unix://``.
+            url: see `service.store.connection`.
             settings: time limits, caps and TTLs.
             observe: called with the seconds of every operation, waiting for a connection included.
         """
         self._settings = settings
         self._observe = observe
-        self._pool = BlockingConnectionPool.from_url(
+        self._open = partial(
+            connect,
             url,
+            timeout_s=settings.redis_timeout_s,
             max_connections=settings.redis_max_connections,
-            timeout=settings.redis_timeout_s,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=3,
-            legacy_responses=False,
         )
-        self._redis = Redis(connection_pool=self._pool)
+        self._redis = self._open(reply_timeout_s=settings.redis_timeout_s)
+        # What is written has connections of its own: one whose replies went astray is found out by
+        # a write only, and must never have been lent to a read.
+        self._writer = self._open(reply_timeout_s=settings.redis_timeout_s)
+        sync_timeout_s = settings.redis_timeout_s + settings.sync_timeout_s
+        self._sync_writer = self._open(reply_timeout_s=sync_timeout_s)
+        self._functions = Functions(self._writer)
+        self._sync_functions = Functions(
+            self._sync_writer, sync_timeout_ms=round(settings.sync_timeout_s * 1000)
+        )
+        self._appender = Appender(self.call_function, settings)
+        self._sync_appender = Appender(partial(self.call_function, sync=True), settings)
+        # The library's client of a cluster has no queue for its connections.
+        is_cluster = kind_of(url) == "cluster"
+        self._places = asyncio.Semaphore(settings.redis_max_connections) if is_cluster else None
         self._down_until = 0.0
         self._ping = (0.0, False)
         self._ping_lock = asyncio.Lock()
 
     async def append(
-        self, catalog: str, events: Sequence[Interaction], signs: Mapping[str, Sign]
+        self,
+        catalog: str,
+        events: Sequence[Interaction],
+        signs: Mapping[str, Sign],
+        *,
+        sync: bool = False,
     ) -> list[bool]:
         """Stores events; returns when the server has replied for every one of them.
 
@@ -84,30 +88,19 @@ class EventStore:
             catalog: a checked catalog name.
             events: any number of events.
             signs: event type to sign; `sign_of` says what types not in it are.
+            sync: return only when the events are on the server's disk.
 
         Returns:
             Per event, True if it was taken and False if its event_id was known already.
 
         Raises:
+            DurabilityUnsupported: the server cannot say when events are on its disk.
+            StoreFull: some streams are full; the others' events were taken.
             StoreUnavailable: some event got no reply. Sending all again is safe when they carry
                 their own event_ids.
         """
-        if not events:
-            return []
-        partitions: dict[int, list[int]] = defaultdict(list)
-        for index, event in enumerate(events):
-            partitions[partition_of(event.user_id)].append(index)
-        token = uuid.uuid4().hex
-        calls = [
-            self._arguments(catalog, partition, [events[i] for i in indices], signs, token)
-            for partition, indices in partitions.items()
-        ]
-        replies = await self.call_function(INGEST, calls)
-        taken = [False] * len(events)
-        for indices, reply in zip(partitions.values(), replies, strict=True):
-            for index, value in zip(indices, reply, strict=True):
-                taken[index] = value == 1
-        return taken
+        appender = self._sync_appender if sync else self._appender
+        return await appender.append(catalog, events, signs)
 
     async def history(self, catalog: str, user_id: str) -> list[HistoryItem]:
         """The user's newest items, oldest first; the later sign of an item holds.
@@ -140,14 +133,21 @@ class EventStore:
         return await self._twice(lambda: operation(self._redis), observed=for_request)
 
     async def call_function(
-        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
+        self, name: str, calls: Sequence[Call], *, sync: bool = False
     ) -> list[list[int]]:
         """Calls one of our server-side functions once per (keys, arguments), in one round trip.
 
+        Args:
+            name: what the function is called on the server.
+            calls: keys and arguments.
+            sync: return only when what was written is on the server's disk.
+
         Raises:
+            DurabilityUnsupported: the server cannot say when something is on its disk.
             StoreUnavailable: there was no reply in time.
         """
-        return await self._twice(lambda: self._call_functions(name, calls))
+        functions = self._sync_functions if sync else self._functions
+        return await self._twice(lambda: functions.call(name, calls))
 
     async def evaluate(self, script: str, key: str, *arguments: int) -> list[int]:
         """What a Lua script returns for one key; a lost reply makes it run again.
@@ -180,16 +180,17 @@ class EventStore:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._redis.aclose()
-        await self._pool.aclose()
+        for client in (self._redis, self._writer, self._sync_writer):
+            await client.aclose()
 
     async def _twice(self, operation: Callable[[], Awaitable[_T]], *, observed: bool = True) -> _T:
         start = time.perf_counter()
         try:
-            try:
-                result = await operation()
-            except (RedisConnectionError, RedisTimeoutError):
-                result = await operation()
+            async with self._places or nullcontext():
+                try:
+                    result = await operation()
+                except (RedisConnectionError, RedisTimeoutError):
+                    result = await operation()
         except RedisError as error:
             self._down_until = time.monotonic() + 1.0
             raise StoreUnavailable(
@@ -203,62 +204,7 @@ class EventStore:
         self._down_until = 0.0
         return result
 
-    def _arguments(
-        self,
-        catalog: str,
-        partition: int,
-        events: Sequence[Interaction],
-        signs: Mapping[str, Sign],
-        token: str,
-    ) -> tuple[list[str], list[str | int]]:
-        keys = keys_of(catalog, partition)
-        settings = self._settings
-        names = [keys.events]
-        arguments: list[str | int] = [
-            settings.dedupe_ttl_s,
-            settings.history_cap,
-            settings.history_ttl_s,
-            token,
-        ]
-        for event in events:
-            names += (keys.dedupe(event.event_id), keys.history(event.user_id))
-            mark = SIGN_MARKS.get(sign_of(event.type, signs), "")
-            arguments += (mark, event.timestamp, *encode_event(event).values())
-        return names, arguments
-
-    async def _call_functions(
-        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
-    ) -> list[list[int]]:
-        replies = await self._pipeline(name, calls)
-        lost = [index for index, reply in enumerate(replies) if _is_function_missing(reply)]
-        if lost:
-            await self._redis.function_load(_library(), replace=True)
-            again = await self._pipeline(name, [calls[index] for index in lost])
-            for index, reply in zip(lost, again, strict=True):
-                replies[index] = reply
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-    # Any: a pipeline's replies are whatever its commands reply, or the error of a command.
-    async def _pipeline(
-        self, name: str, calls: Sequence[tuple[list[str], list[str | int]]]
-    ) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for names, arguments in calls:
-                pipeline.fcall(name, len(names), *names, *arguments)
-            return await pipeline.execute(raise_on_error=False)
-
 
 def _past_event(member: bytes, timestamp: float) -> PastEvent:
     event_type, _, item_id = member.decode().partition("\0")
     return event_type[0] == "+", event_type[1:], item_id, int(timestamp)
-
-
-def _is_function_missing(reply: object) -> bool:
-    return isinstance(reply, ResponseError) and "Function not found" in str(reply)
-
-
-def _library() -> str:
-    return files("service.store").joinpath("functions.lua").read_text(encoding="utf-8")

@@ -1,17 +1,18 @@
-#!lua name=mutualrec_2
+#!lua name=mutualrec_3
 
 -- Everything is atomic, and sending a call again after a lost reply is harmless: what was taken is
 -- marked with the token of the request that took it, and that request hears 1 again.
 
 local FIELDS = {'e', 'u', 'i', 't', 'v', 'ts', 'r', 'p', 'c'}
-local HEAD = 4
+local HEAD = 5
 local WIDTH = 2 + #FIELDS
 
 -- Takes a batch of events of one partition.
 --
 -- KEYS[1]           the stream
 -- KEYS[2e], [2e+1]  dedupe key and history key of event e = 1, 2, ...
--- ARGV[1..4]        dedupe TTL (s), history cap, history TTL (s), token of this attempt's request
+-- ARGV[1..5]        dedupe TTL (s), history cap, history TTL (s), token of this attempt's request,
+--                   entries that the stream may hold
 -- ARGV, 11 per event: sign mark ('+', '-' or '' to stay out of the history), score, then the nine
 --                     stream fields' values in the order of FIELDS; values[3] is the item and
 --                     values[4] the type
@@ -19,19 +20,26 @@ local WIDTH = 2 + #FIELDS
 -- The score of a negative event is minus its time: what a user must never be shown is not capped, and
 -- a history longer than its cap loses the oldest positive events only.
 --
--- Returns 1 (taken) or 0 (duplicate) per event.
+-- Returns the token, by which the caller knows that this is the reply to its call, and per event 1
+-- (taken), 0 (duplicate) or -1 (refused: the stream is full, nothing was changed).
 local function ingest(keys, args)
-  local results = {}
+  local results = {args[4]}
+  local room = args[5] - redis.call('XLEN', keys[1])
+  local histories = {}
   for e = 1, (#keys - 1) / 2 do
     local base = HEAD + (e - 1) * WIDTH
     local token = args[4] .. ':' .. e
-    if redis.call('SET', keys[2 * e], token, 'NX', 'EX', args[1]) then
+    local known = room < 1 and redis.call('GET', keys[2 * e])
+    if room < 1 and not known then
+      results[e + 1] = -1
+    elseif not known and redis.call('SET', keys[2 * e], token, 'NX', 'EX', args[1]) then
       local entry = {}
       for f = 1, #FIELDS do
         entry[2 * f - 1] = FIELDS[f]
         entry[2 * f] = args[base + 2 + f]
       end
       redis.call('XADD', keys[1], '*', unpack(entry))
+      room = room - 1
       if args[base + 1] ~= '' then
         local history = keys[2 * e + 1]
         local member = args[base + 1] .. args[base + 6] .. '\0' .. args[base + 5]
@@ -40,17 +48,21 @@ local function ingest(keys, args)
         else
           redis.call('ZADD', history, 'GT', args[base + 2], member)
         end
-        -- The cap is for positive events, which come after all negative ones.
-        local negative = redis.call('ZCOUNT', history, '-inf', '(0')
-        redis.call('ZREMRANGEBYRANK', history, negative, -(args[2] + 1))
-        redis.call('EXPIRE', history, args[3])
+        histories[history] = true
       end
-      results[e] = 1
-    elseif redis.call('GET', keys[2 * e]) == token then
-      results[e] = 1
+      results[e + 1] = 1
     else
-      results[e] = 0
+      known = known or redis.call('GET', keys[2 * e])
+      results[e + 1] = known == token and 1 or 0
     end
+  end
+  for history in pairs(histories) do
+    if redis.call('ZCARD', history) > tonumber(args[2]) then
+      -- The cap is for positive events, which come after all negative ones.
+      local negative = redis.call('ZCOUNT', history, '-inf', '(0')
+      redis.call('ZREMRANGEBYRANK', history, negative, -(args[2] + 1))
+    end
+    redis.call('EXPIRE', history, args[3])
   end
   return results
 end
@@ -176,8 +188,8 @@ local function attribute(keys, args)
   return results
 end
 
-redis.register_function('mr_count_1', count)
-redis.register_function('mr_attribute_1', attribute)
-redis.register_function('mr_ingest_3', ingest)
-redis.register_function('mr_item_2', item)
-redis.register_function('mr_session_2', session)
+redis.register_function('mr_count_2', count)
+redis.register_function('mr_attribute_2', attribute)
+redis.register_function('mr_ingest_4', ingest)
+redis.register_function('mr_item_3', item)
+redis.register_function('mr_session_3', session)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.item_change import ItemChange
 from service.store.client import EventStore
 
-_FUNCTION = "mr_item_2"
+_FUNCTION = "mr_item_3"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store.client import EventStore
 from service.store.history import HistoryItem, PastEvent, history_of
 
-_FUNCTION = "mr_session_2"
+_FUNCTION = "mr_session_3"
 
 
 class Sessions:
@@ -35,10 +35,18 @@ class Sessions:
         self._store = store
         self._settings = settings
 
-    async def append(self, catalog: str, events: Sequence[SessionInteraction]) -> list[bool]:
+    async def append(
+        self, catalog: str, events: Sequence[SessionInteraction], *, sync: bool = False
+    ) -> list[bool]:
         """Keeps events; per event, True if it was taken and False if its event_id was known.
 
+        Args:
+            catalog: a checked catalog name.
+            events: any number of events.
+            sync: return only when the events are on the server's disk.
+
         Raises:
+            DurabilityUnsupported: the server cannot say when events are on its disk.
             StoreUnavailable: some event got no reply; sending all again is safe.
         """
         if not events:
@@ -51,7 +59,7 @@ class Sessions:
             self._arguments(catalog, session_id, [events[i] for i in indices], token)
             for session_id, indices in sessions.items()
         ]
-        replies = await self._store.call_function(_FUNCTION, calls)
+        replies = await self._store.call_function(_FUNCTION, calls, sync=sync)
         taken = [False] * len(events)
         for indices, reply in zip(sessions.values(), replies, strict=True):
             for index, value in zip(indices, reply, strict=True):
@@ -86,6 +94,7 @@ class Sessions:
             How many events became a user's.
 
         Raises:
+            StoreFull: a stream is full; nothing is lost, try again.
             StoreUnavailable: there was no reply in time; nothing is lost, try again.
         """
         if not logins:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import redis
 
-from service.errors import StoreUnavailable
+from service.errors import StoreFull, StoreUnavailable
 from service.events import Interaction, keys_of, partition_of
 from service.settings import Settings
 from service.store.client import EventStore, HistoryItem
@@ -192,9 +192,9 @@ def test_a_lost_reply_leaves_exactly_one_entry_and_is_reported_as_taken(redis_ur
 
 
 def library_is_loaded(client: redis.Redis) -> None:
-    from service.store import client as module
+    from service.store.functions import library
 
-    client.function_load(module._library(), replace=True)
+    client.function_load(library(), replace=True)
 
 
 @asynccontextmanager
@@ -265,3 +265,99 @@ def test_the_newest_sign_holds_whichever_event_arrives_last(redis_url, view_afte
 
     [item] = run(redis_url, work)
     assert item.positive is positive
+
+
+def test_a_full_stream_refuses_new_events_and_keeps_all_it_has(redis_url, server):
+    async def work(store):
+        await store.append("default", [event(event_id="1"), event(event_id="2")], {})
+        with pytest.raises(StoreFull) as failure:
+            await store.append("default", [event(event_id="1"), event(event_id="3")], {})
+        return failure.value
+
+    # 16 partitions of two entries each.
+    error = run(redis_url, work, max_waiting_events=32)
+    assert (error.refused, error.num_events) == ((1,), 2)
+    assert error.retry_after_s >= 1
+    assert [fields[b"e"] for _, fields in server.xrange(EVENTS)] == [b"1", b"2"]
+
+
+def test_events_are_taken_again_once_the_full_stream_was_drained(redis_url, server):
+    async def work(store):
+        await store.append("default", [event(event_id="1")], {})
+        with pytest.raises(StoreFull):
+            await store.append("default", [event(event_id="2")], {})
+        server.xtrim(EVENTS, maxlen=0, approximate=False)
+        return await store.append("default", [event(event_id="2")], {})
+
+    assert run(redis_url, work, max_waiting_events=16) == [True]
+
+
+def test_requests_of_one_moment_share_round_trips_and_hear_of_their_own_events(redis_url, server):
+    async def work(store):
+        await store.append("default", [event(event_id="0")], {})
+        before = server.info("commandstats")["cmdstat_fcall"]["calls"]
+        taken = await asyncio.gather(
+            *(store.append("default", [event(event_id=str(n % 50))], {}) for n in range(100))
+        )
+        return taken, server.info("commandstats")["cmdstat_fcall"]["calls"] - before
+
+    taken, calls = run(redis_url, work)
+    assert taken == [[False]] + [[True]] * 49 + [[False]] * 50
+    assert calls < 10
+    assert server.xlen(EVENTS) == 50
+
+
+def test_a_request_that_is_given_up_takes_no_other_one_with_it(redis_url):
+    async def work(store):
+        given_up = asyncio.create_task(store.append("default", [event(event_id="1")], {}))
+        other = asyncio.create_task(store.append("default", [event(event_id="2")], {}))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        return await other
+
+    assert run(redis_url, work) == [True]
+
+
+def test_a_reply_that_belongs_to_another_request_is_not_believed(redis_url, server):
+    async def main():
+        async with repeating_proxy(redis_url, b"mr_ingest") as url:
+            store = EventStore(url, Settings(redis_timeout_s=2.0))
+            first = await store.append("default", [event(event_id="1")], {})
+            again = await store.append("default", [event(event_id="1")], {})
+            new = await store.append("default", [event(event_id="2")], {})
+            await store.close()
+            return first, again, new
+
+    with redis.Redis.from_url(redis_url) as client:
+        library_is_loaded(client)
+    assert asyncio.run(main()) == ([True], [False], [True])
+    assert server.xlen(EVENTS) == 2
+
+
+@asynccontextmanager
+async def repeating_proxy(target: str, mark: bytes) -> AsyncIterator[str]:
+    """Answers the second request with `mark` on a connection by the reply to the first one."""
+    tasks: set[asyncio.Task] = set()
+
+    async def serve(reader, writer):
+        tasks.add(asyncio.current_task())
+        upstream_reader, upstream_writer = await connect(target)
+        earlier = b""
+        try:
+            while request := await reader.read(1 << 16):
+                upstream_writer.write(request)
+                reply = await upstream_reader.read(1 << 16)
+                writer.write(earlier if mark in request and earlier else reply)
+                earlier = reply if mark in request else b""
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            upstream_writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.gather(*tasks, return_exceptions=True)

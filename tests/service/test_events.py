@@ -34,8 +34,9 @@ def test_rfc_3339_and_epoch_ms_mean_the_same():
     assert read(timestamp=1_767_323_045_678).timestamp == 1_767_323_045_678
 
 
-def test_five_minutes_ahead_is_allowed():
-    assert read(timestamp=NOW_MS + 300_000).timestamp == NOW_MS + 300_000
+def test_a_clock_up_to_five_minutes_ahead_counts_as_now():
+    assert read(timestamp=NOW_MS + 300_000).timestamp == NOW_MS
+    assert read(timestamp=NOW_MS - 1).timestamp == NOW_MS - 1
 
 
 @pytest.mark.parametrize(

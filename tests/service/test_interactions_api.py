@@ -1,9 +1,10 @@
 import json
+import time
 
 import pytest
 import redis
 
-from service.events import PARTITIONS, keys_of
+from service.events import PARTITIONS, keys_of, partition_of
 
 EVENT = {"user_id": "u1", "item_id": "i0"}
 
@@ -91,6 +92,12 @@ def test_results_say_what_became_of_each_event(client):
     events = [EVENT | {"event_id": "a"}, {"user_id": ""}, EVENT | {"event_id": "a"}]
     assert client.post("/interactions?results=true", json=events).json()["results"] == [
         {"index": 0, "event_id": "a", "status": "accepted"},
+        {
+            "index": 1,
+            "status": "rejected",
+            "error": "item_id: Field required; user_id: Value error, an id has 1 to 256 bytes of"
+            " UTF-8, this one 0",
+        },
         {"index": 2, "event_id": "a", "status": "duplicate"},
     ]
 
@@ -196,3 +203,40 @@ def test_nothing_is_acknowledged_when_redis_is_down(start, url):
     response = start(redis_url=url).post("/interactions", json=EVENT)
     assert (response.status_code, response.json()["title"]) == (503, "Event store unavailable")
     assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_full_store_names_the_events_that_it_did_not_take(start, redis_url, stored):
+    client = start(redis_url=redis_url, max_waiting_events=16)
+    events = [{"user_id": ""}, EVENT | {"event_id": "a"}, EVENT | {"event_id": "b"}]
+    response = client.post("/interactions", json=events)
+    body = response.json()
+    assert (response.status_code, body["title"]) == (503, "Event store full")
+    assert body["errors"] == [{"index": 2, "error": "the stream is full"}]
+    assert int(response.headers["retry-after"]) >= 1
+    assert stored() == 1
+
+
+def test_a_wrong_clock_is_corrected_by_the_time_of_sending(client, redis_url):
+    # The sender's clock is in 2020: it sent the event an hour after it happened.
+    sent_ms = 1_577_836_800_000
+    event = EVENT | {"timestamp": sent_ms - 3_600_000}
+    before_ms = time.time_ns() // 1_000_000
+    client.post("/interactions", json=event, headers={"Sent-At": str(sent_ms)})
+    with redis.Redis.from_url(redis_url) as server:
+        stream = keys_of("default", partition_of("u1")).events
+        [(_, fields)] = server.xrange(stream)
+    assert 0 <= int(fields[b"ts"]) - (before_ms - 3_600_000) < 60_000
+
+
+@pytest.mark.parametrize("sent_at", ["yesterday", "2026-01-01T00:00:00", ""])
+def test_a_time_of_sending_that_is_none_is_refused(client, stored, sent_at):
+    response = client.post("/interactions", json=EVENT, headers={"Sent-At": sent_at})
+    assert response.status_code == 422
+    assert "Sent-At" in response.json()["detail"]
+    assert stored() == 0
+
+
+def test_durable_events_are_taken_or_refused_with_501_where_the_server_is_too_old(client, stored):
+    response = client.post("/interactions?durability=sync", json=EVENT)
+    assert response.status_code in (202, 501), response.text
+    assert stored() == (response.status_code == 202)

@@ -79,7 +79,7 @@ def test_the_versioned_docs_page_links_to_a_document_that_is_there(start):
     ("path", "method", "statuses"),
     [
         ("/recommend/{user_id}", "get", {"200", "400", "404", "422", "503"}),
-        ("/interactions", "post", {"202", "400", "404", "413", "415", "422", "503"}),
+        ("/interactions", "post", {"202", "400", "404", "413", "415", "422", "501", "503"}),
     ],
 )
 def test_openapi_documents_examples_and_problems(start, path, method, statuses):

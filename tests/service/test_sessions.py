@@ -84,7 +84,9 @@ def test_users_and_sessions_may_come_in_one_batch(client):
         {"item_id": "i1"},
     ]
     body = client.post("/interactions?results=true", json=events).json()
-    assert [r["status"] for r in body["results"]] == ["accepted", "accepted", "duplicate"]
+    assert [r["status"] for r in body["results"]] == [
+        *("accepted", "accepted", "duplicate", "rejected")
+    ]
     assert [fault["index"] for fault in body["rejected"]] == [3]
 
 
