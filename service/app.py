@@ -28,6 +28,7 @@ from service.routes import (
     sessions,
     versions,
 )
+from service.routing import add_routes
 from service.settings import Settings
 from service.state import ServiceState
 
@@ -50,27 +51,29 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans hold paths, hence ids of users.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = state
     _add_middleware(app, state)
     install_problem_handlers(app)
     for router in (
+        # Routes are tried in this order: those that are asked for most come first.
+        recommend.router,
         interactions.router,
+        batch.router,
+        lists.router,
         items.router,
         sessions.router,
         health.router,
         docs.router,
-        lists.router,
         funds.router,
         investments.router,
         companies.router,
-        recommend.router,
-        batch.router,
         versions.router,
         experiments.router,
     ):
-        app.include_router(router)
-        app.include_router(router, prefix="/v1", include_in_schema=False)
+        add_routes(app, router)
     return app
 
 

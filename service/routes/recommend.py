@@ -6,12 +6,14 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.answering import count_answer, run_search
 from service.answers import Demand, Someone, answer
 from service.cursor import MAX_LENGTH
 from service.histories import read_history
 from service.routes.ids import path_id
+from service.routes.lean import LeanRoute
 from service.routes.parameters import (
     CatalogQuery,
     FilterQuery,
@@ -22,6 +24,7 @@ from service.routes.parameters import (
 )
 from service.rules.body import RulesBody
 from service.schemas import RecommendResponse, problem_responses
+from service.settings import Settings
 from service.state import ServiceState, state_of
 
 _EXAMPLE = {
@@ -39,30 +42,80 @@ _EXAMPLE = {
 }
 _SESSION_EXAMPLE = {**_EXAMPLE, "user_id": None, "session_id": "s1"}
 
-_ExcludeSeen = Annotated[
-    bool, Query(description="Leave out what the user has; negative items never come.")
-]
+
+class ListQuery(BaseModel):
+    """What a list may be asked for with; equal for users and sessions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    k: KQuery = None
+    catalog: CatalogQuery = None
+    exclude_seen: Annotated[
+        bool, Field(description="Leave out what the user has; negative items never come.")
+    ] = True
+    metadata: MetadataQuery = False
+    filter: FilterQuery = None
+    diversity: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="0 takes the best scores; towards 1, items differ more from each other.",
+        ),
+    ] = 0.0
+    explain: Annotated[bool, Field(description="Add what scores are made of, and reasons.")] = False
+    cursor: Annotated[
+        str | None,
+        Field(
+            description="Empty for the first page, then `next_cursor` of the last one.",
+            max_length=MAX_LENGTH,
+        ),
+    ] = None
+
+    def demand(self, settings: Settings) -> Demand:
+        """What is asked for.
+
+        Raises:
+            InvalidParameter: more items than the settings allow, or a filter that is none.
+        """
+        wanted = checked_k(self.k, settings)
+        if self.filter is None and not self.diversity:
+            return Demand(
+                wanted,
+                self.exclude_seen,
+                self.metadata,
+                explain=self.explain,
+                cursor=self.cursor,
+            )
+        # Texts of a wrong length are refused like wrong filters, which name the fix.
+        body = RulesBody.model_construct(filter=self.filter, diversity=self.diversity)
+        return Demand(
+            wanted,
+            self.exclude_seen,
+            self.metadata,
+            body.rules(),
+            body.canonical(),
+            self.explain,
+            self.cursor,
+        )
 
 
-_Diversity = Annotated[
-    float,
-    Query(
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="0 takes the best scores; towards 1, items differ more from each other.",
-    ),
-]
-_Explain = Annotated[bool, Query(description="Add what scores are made of, and reasons.")]
-_Cursor = Annotated[
-    str | None,
-    Query(
-        description="Empty for the first page, then `next_cursor` of the last one.",
-        max_length=MAX_LENGTH,
-    ),
-]
+class UserQuery(ListQuery):
+    """Of a user."""
 
-router = APIRouter(tags=["recommendations"])
+    session_id: Annotated[
+        SessionId | None, Field(description="The session they are in: what it did counts too.")
+    ] = None
+
+
+class SessionQuery(ListQuery):
+    """Of someone who has not said who they are."""
+
+    session_id: Annotated[SessionId, Field(description="Whatever their events said.")]
+
+
+router = APIRouter(tags=["recommendations"], route_class=LeanRoute)
 
 
 @router.get(
@@ -76,18 +129,8 @@ router = APIRouter(tags=["recommendations"])
 )
 async def recommend_to_user(
     request: Request,
-    user_id: str,  # noqa: ARG001  # documented here, read from the raw path
-    session_id: Annotated[
-        SessionId | None, Query(description="The session they are in: what it did counts too.")
-    ] = None,
-    k: KQuery = None,
-    catalog: CatalogQuery = None,
-    exclude_seen: _ExcludeSeen = True,
-    metadata: MetadataQuery = False,
-    filter: FilterQuery = None,
-    diversity: _Diversity = 0.0,
-    explain: _Explain = False,
-    cursor: _Cursor = None,
+    query: Annotated[UserQuery, Query()],
+    user_id: str = "",  # noqa: ARG001  # documented here, read from the raw path
 ) -> Response:
     """The best items for a user, as of the latest interaction.
 
@@ -95,18 +138,8 @@ async def recommend_to_user(
     not reply, the answer is made without the latest interactions and says `degraded`. User ids are
     opaque; percent-encode them, `/` included.
     """
-    state, user = state_of(request), path_id(request, b"/recommend/", "user")
-    demand = _demand(
-        state,
-        k=k,
-        exclude_seen=exclude_seen,
-        metadata=metadata,
-        filter=filter,
-        diversity=diversity,
-        explain=explain,
-        cursor=cursor,
-    )
-    return await _answer(state, catalog, user, session_id, demand)
+    user = path_id(request, b"/recommend/", "user")
+    return await _answer(state_of(request), query, user, query.session_id)
 
 
 @router.get(
@@ -119,63 +152,21 @@ async def recommend_to_user(
     },
 )
 async def recommend_to_session(
-    request: Request,
-    session_id: Annotated[SessionId, Query(description="Whatever their events said.")],
-    k: KQuery = None,
-    catalog: CatalogQuery = None,
-    exclude_seen: _ExcludeSeen = True,
-    metadata: MetadataQuery = False,
-    filter: FilterQuery = None,
-    diversity: _Diversity = 0.0,
-    explain: _Explain = False,
-    cursor: _Cursor = None,
+    request: Request, query: Annotated[SessionQuery, Query()]
 ) -> Response:
     """The best items for someone who has not said who they are, from what their session did.
 
     A session that did nothing yet gets popular items.
     """
-    state = state_of(request)
-    demand = _demand(
-        state,
-        k=k,
-        exclude_seen=exclude_seen,
-        metadata=metadata,
-        filter=filter,
-        diversity=diversity,
-        explain=explain,
-        cursor=cursor,
-    )
-    return await _answer(state, catalog, None, session_id, demand)
-
-
-def _demand(
-    state: ServiceState,
-    *,
-    k: int | None,
-    exclude_seen: bool,
-    metadata: bool,
-    filter: str | None,
-    diversity: float,
-    explain: bool,
-    cursor: str | None,
-) -> Demand:
-    wanted = checked_k(k, state.settings)
-    if filter is None and not diversity:
-        return Demand(wanted, exclude_seen, metadata, explain=explain, cursor=cursor)
-    # Texts of a wrong length are refused like wrong filters, which name the fix.
-    body = RulesBody.model_construct(filter=filter, diversity=diversity)
-    return Demand(wanted, exclude_seen, metadata, body.rules(), body.canonical(), explain, cursor)
+    return await _answer(state_of(request), query, None, query.session_id)
 
 
 async def _answer(
-    state: ServiceState,
-    catalog: str | None,
-    user_id: str | None,
-    session_id: str | None,
-    demand: Demand,
+    state: ServiceState, query: ListQuery, user_id: str | None, session_id: str | None
 ) -> Response:
     start = time.perf_counter()
-    name, snapshot = state.catalogs.snapshot(catalog)
+    demand = query.demand(state.settings)
+    name, snapshot = state.catalogs.snapshot(query.catalog)
     unit = session_id if user_id is None else user_id
     snapshot, demand = state.experiments.treat(name, snapshot, unit, demand)
     history, degraded = await read_history(state, name, user_id, session_id, snapshot.event_types)
