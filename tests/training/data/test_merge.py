@@ -117,7 +117,11 @@ def test_the_base_stays_as_it_was(base: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (("ann", "lamp", "click", None, TIME_MS, "e"), "event type is unknown"),
+        (("ann", "lamp", "wave", None, TIME_MS, "e"), "event type is unknown"),
+        (
+            ("ann", "lamp", "click", None, TIME_MS, "e"),
+            "says what became of a recommendation, nothing more",
+        ),
         (("ann", "lamp", None, None, TIME_MS, "e"), "event type is unknown"),
         (("", "lamp", "view", None, TIME_MS, "e"), "user_id is empty or too long"),
         (("ann", "i" * 257, "view", None, TIME_MS, "e"), "item_id is empty or too long"),
