@@ -1,7 +1,7 @@
 #!/bin/sh
-# Publish a first version when there is none, then retrain every MUTUALREC_RETRAIN_EVERY_S seconds.
+# Publish a first version when there is none, then retrain every RETRAIN_EVERY_S seconds.
 set -eu
-every="${MUTUALREC_RETRAIN_EVERY_S:-3600}"
+every="${RETRAIN_EVERY_S:-3600}"
 mutualrec demo --no-serve
 while sleep "$every"; do
     status=0

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
@@ -55,3 +57,11 @@ def test_built_services_use_files_that_exist() -> None:
 def test_ports_are_open_on_this_machine_only() -> None:
     ports = [port for s in COMPOSE["services"].values() for port in s.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", ["service", "trainer"])
+def test_containers_set_only_what_the_settings_know(name: str) -> None:
+    variables = COMPOSE["services"][name]["environment"]
+    ours = {key: value for key, value in variables.items() if key.startswith("MUTUALREC_")}
+    assert ours
+    Settings.load(ours)
