@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.cold_service import Learned, Served, publish_warm, put_items, spread
 from benchmarks.experiment import Variant
 from benchmarks.place import Place
-from benchmarks.rows import Row, command_line, commit, write_rows
+from benchmarks.rows import Row, commit, spread_row, write_rows
 from mutualrec.workspace import Workspace
 from service.recommend import recommend, view_user
 from service.rules import Rules
@@ -219,20 +219,7 @@ class _Rows:
         ]
 
     def _row(self, setting: str, metric: str, values: tuple[float, float, float]) -> Row:
-        value, low, high = (round(number, 4) for number in values)
-        return Row(
-            benchmark="cold-items",
-            dataset=self.dataset.name,
-            model=self.model,
-            setting=setting,
-            metric=metric,
-            value=value,
-            low=low,
-            high=high,
-            seeds=[0],
-            command=command_line(),
-            commit=commit(),
-        )
+        return spread_row("cold-items", self.dataset.name, self.model, setting, metric, values)
 
 
 def _ratio(own: Metrics, other: Metrics) -> tuple[float, float, float]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fold_in_models import SETTINGS, Learned, learn, served, together, united
 from benchmarks.replay import Case, Replay, replay
-from benchmarks.rows import Row, command_line, commit, write_rows
+from benchmarks.rows import Row, commit, spread_row, write_rows
 from service.artifact import Artifact
 from service.user_vector import PRIOR_STRENGTH, fold_in_of, user_vector
 from training.data.dataset import Dataset, read_dataset
@@ -200,20 +200,7 @@ def _share(dataset: Dataset, model: str, own: Metrics, again: Metrics) -> Row:
 def _written(
     dataset: Dataset, model: str, setting: str, metric: str, values: tuple[float, float, float]
 ) -> Row:
-    value, low, high = (round(number, 4) for number in values)
-    return Row(
-        benchmark="fold-in",
-        dataset=dataset.name,
-        model=model,
-        setting=setting,
-        metric=metric,
-        value=value,
-        low=low,
-        high=high,
-        seeds=[0],
-        command=command_line(),
-        commit=commit(),
-    )
+    return spread_row("fold-in", dataset.name, model, setting, metric, values)
 
 
 if __name__ == "__main__":

@@ -92,3 +92,28 @@ def taking_turns(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def spread_row(
+    benchmark: str,
+    dataset: str,
+    model: str,
+    setting: str,
+    metric: str,
+    values: tuple[float, float, float],
+) -> Row:
+    """Return a row of seed 0 from a value and the ends of its interval, to four digits."""
+    value, low, high = (round(number, 4) for number in values)
+    return Row(
+        benchmark=benchmark,
+        dataset=dataset,
+        model=model,
+        setting=setting,
+        metric=metric,
+        value=value,
+        low=low,
+        high=high,
+        seeds=[0],
+        command=command_line(),
+        commit=commit(),
+    )

@@ -1,10 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from urllib.parse import unquote, urlsplit
+from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
+from lossy_proxies import dropping_proxy, repeating_proxy
 
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Interaction, keys_of, partition_of
@@ -197,42 +196,6 @@ def library_is_loaded(client: redis.Redis) -> None:
     client.function_load(library(), replace=True)
 
 
-@asynccontextmanager
-async def dropping_proxy(target: str, mark: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Hands requests on; the reply to the first one that contains `mark` is lost."""
-    drops: list[bytes] = []
-    tasks: set[asyncio.Task] = set()
-
-    async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
-        upstream_reader, upstream_writer = await connect(target)
-        try:
-            while request := await reader.read(1 << 16):
-                upstream_writer.write(request)
-                reply = await upstream_reader.read(1 << 16)
-                if mark in request and not drops:
-                    drops.append(reply)
-                    return
-                writer.write(reply)
-        finally:
-            writer.close()
-            upstream_writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", drops
-    finally:
-        server.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return await asyncio.open_unix_connection(unquote(parts.path))
-    return await asyncio.open_connection(parts.hostname, parts.port or 6379)
-
-
 def test_negative_events_are_not_capped(redis_url):
     signs = {"hide": "negative", "view": "positive"}
     hidden = [event(f"n{n}", f"h{n}", type="hide", timestamp=NOW_MS - 99 + n) for n in range(5)]
@@ -332,32 +295,3 @@ def test_a_reply_that_belongs_to_another_request_is_not_believed(redis_url, serv
         library_is_loaded(client)
     assert asyncio.run(main()) == ([True], [False], [True])
     assert server.xlen(EVENTS) == 2
-
-
-@asynccontextmanager
-async def repeating_proxy(target: str, mark: bytes) -> AsyncIterator[str]:
-    """Answers the second request with `mark` on a connection by the reply to the first one."""
-    tasks: set[asyncio.Task] = set()
-
-    async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
-        upstream_reader, upstream_writer = await connect(target)
-        earlier = b""
-        try:
-            while request := await reader.read(1 << 16):
-                upstream_writer.write(request)
-                reply = await upstream_reader.read(1 << 16)
-                writer.write(earlier if mark in request and earlier else reply)
-                earlier = reply if mark in request else b""
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-            upstream_writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,92 +1,15 @@
 import json
-import zipfile
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
+from thirteen_f import ACME, BOLT, COIL, Filings
 
 from training.data.dataset import read_dataset
 from training.data.importers.sec13f import import_sec13f
 from training.data.splits import known_pairs
-from training.errors import SchemaError
 from training.inputs import build_inputs
-
-Table = list[list[object]]
-SUBMISSION = ["ACCESSION_NUMBER", "FILING_DATE", "SUBMISSIONTYPE", "CIK", "PERIODOFREPORT"]
-COVERPAGE = ["ACCESSION_NUMBER", "ISAMENDMENT", "AMENDMENTTYPE", "FILINGMANAGER_NAME"]
-INFOTABLE = [
-    "ACCESSION_NUMBER",
-    "NAMEOFISSUER",
-    "TITLEOFCLASS",
-    "CUSIP",
-    "VALUE",
-    "SSHPRNAMT",
-    "SSHPRNAMTTYPE",
-    "PUTCALL",
-]
-QUARTERS = {"q1": ("31-MAR-2024", "14-MAY-2024"), "q2": ("30-JUN-2024", "13-AUG-2024")}
-ACME, BOLT, COIL = "001084102", "111111101", "222222202"
-
-
-def _text(header: list[str], rows: Table) -> str:
-    lines = ["\t".join(header), *("\t".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
-class Filings:
-    """Writes filings in the layout of the SEC's bulk data."""
-
-    def __init__(self) -> None:
-        self.submissions: Table = []
-        self.covers: Table = []
-        self.lines: Table = []
-
-    def file(
-        self,
-        fund: str,
-        quarter: str,
-        holdings: dict[str, tuple[object, object]],
-        *,
-        filed: str | None = None,
-        amendment: str = "",
-        cik: str = "",
-        kind: str = "13F-HR",
-    ) -> str:
-        accession = f"{fund}-{quarter}-{len(self.submissions)}"
-        period, day = QUARTERS[quarter]
-        kind += "/A" if amendment else ""
-        self.submissions.append([accession, filed or day, kind, cik, period])
-        self.covers.append([accession, "Y" if amendment else "N", amendment, fund])
-        for cusip, (value, shares) in holdings.items():
-            self.line(accession, cusip, value, shares)
-        return accession
-
-    def line(
-        self,
-        accession: str,
-        cusip: str,
-        value: object,
-        shares: object,
-        *,
-        kind: str = "SH",
-        put_call: str = "",
-        issuer: str = "SOME CORP",
-    ) -> None:
-        self.lines.append([accession, issuer, "COM", cusip, value, shares, kind, put_call])
-
-    def tables(self) -> dict[str, str]:
-        return {
-            "SUBMISSION.tsv": _text(SUBMISSION, self.submissions),
-            "COVERPAGE.tsv": _text(COVERPAGE, self.covers),
-            "INFOTABLE.tsv": _text(INFOTABLE, self.lines),
-        }
-
-    def write(self, folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.tables().items():
-            (folder / name).write_text(text, encoding="utf-8")
-        return folder
 
 
 @pytest.fixture
@@ -275,33 +198,6 @@ def test_notices_are_no_reports(tmp_path: Path, filings: Filings) -> None:
     assert _balance(tmp_path / "out")["notices"] == 1
 
 
-def test_zips_and_folders_of_several_quarters_are_one_dataset(
-    tmp_path: Path, filings: Filings
-) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    filings.write(tmp_path / "in" / "2024q1")
-    later = Filings()
-    later.file("A", "q2", {ACME: (10, 2)})
-    with zipfile.ZipFile(tmp_path / "in" / "2024q2_form13f.zip", "w") as archive:
-        for name, text in later.tables().items():
-            archive.writestr(f"2024q2/{name}", text)
-
-    positions = _positions(tmp_path / "in")
-
-    assert _changes(positions) == {"001084": "increased"}
-    assert _balance(tmp_path / "out")["data_sets"] == 2
-
-
-def test_a_filing_in_two_sets_counts_once(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    filings.write(tmp_path / "in" / "one")
-    filings.write(tmp_path / "in" / "two")
-
-    positions = _positions(tmp_path / "in")
-
-    assert positions["shares"].to_list() == [1.0]
-
-
 def test_companies_are_described_by_cusip_issuer_ticker_and_name(
     tmp_path: Path, filings: Filings
 ) -> None:
@@ -345,87 +241,6 @@ def test_repeating_columns_become_categorical_modalities_with_missing_as_a_state
     assert set(ds.modalities) == {"sector"}
     assert inputs.categories["sector"].codes.tolist() == [0, 0, 1, 1, 2, 2]
     assert inputs.categories["sector"].num_categories == 3
-
-
-@pytest.mark.parametrize(
-    ("cusip", "value", "shares", "reason"),
-    [
-        ("1084102", "10", "1", None),
-        ("12", "10", "1", "CUSIP '12' is not 9 letters and digits"),
-        ("12 345678", "10", "1", "CUSIP '12 345678' is not 9 letters and digits"),
-        (ACME, "ten", "1", "VALUE 'ten' is no amount"),
-        (ACME, "10", "-1", "SSHPRNAMT '-1' is no amount"),
-        (ACME, "", "1", "VALUE '' is no amount"),
-    ],
-)
-def test_a_line_that_cannot_be_used_is_rejected_with_file_and_line(
-    tmp_path: Path, filings: Filings, cusip: str, value: str, shares: str, reason: str | None
-) -> None:
-    filings.file("A", "q1", {BOLT: (10, 1), cusip: (value, shares)})
-    source = filings.write(tmp_path / "in")
-
-    report = import_sec13f(source, tmp_path / "out")
-
-    expected = [] if reason is None else [(str(source / "INFOTABLE.tsv"), 3, reason)]
-    file = report.reject_file
-    assert ([] if file is None else pl.read_csv(file).rows()) == expected
-
-
-def test_a_wrong_date_names_file_and_line(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    filings.file("B", "q1", {ACME: (10, 1)}, filed="14-XXX-2024")
-    source = filings.write(tmp_path / "in")
-
-    with pytest.raises(SchemaError, match=r"SUBMISSION.tsv: line 3: .*FILING_DATE"):
-        import_sec13f(source, tmp_path / "out")
-
-
-def test_a_line_with_too_many_fields_names_file_and_line(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    source = filings.write(tmp_path / "in")
-    with (source / "INFOTABLE.tsv").open("a") as file:
-        file.write("\t" * 9 + "\n")
-
-    with pytest.raises(SchemaError, match=r"INFOTABLE.tsv: line 3 has 10 fields, the header has 8"):
-        import_sec13f(source, tmp_path / "out")
-
-
-def test_a_broken_line_of_companies_names_file_and_line(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    source = filings.write(tmp_path / "in")
-    (source / "companies.csv").write_text("cusip6,sector\n001084,Tech,more\n")
-
-    with pytest.raises(SchemaError, match=r"companies.csv: line 2 has 3 fields"):
-        import_sec13f(source, tmp_path / "out")
-
-
-def test_a_missing_table_or_column_is_named(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    source = filings.write(tmp_path / "in")
-    text = (source / "INFOTABLE.tsv").read_text()
-    (source / "INFOTABLE.tsv").write_text(text.replace("CUSIP", "CUSP"))
-
-    with pytest.raises(SchemaError, match=r"INFOTABLE.tsv: line 1: column CUSIP is missing"):
-        import_sec13f(source, tmp_path / "out")
-    (source / "INFOTABLE.tsv").unlink()
-    with pytest.raises(SchemaError, match=r"lacks INFOTABLE.tsv"):
-        import_sec13f(source, tmp_path / "out")
-    (tmp_path / "out2").mkdir()
-    with pytest.raises(SchemaError, match="holds no Form 13F data set"):
-        import_sec13f(tmp_path / "out2", tmp_path / "out")
-
-
-def test_nothing_is_written_when_the_import_fails(tmp_path: Path, filings: Filings) -> None:
-    filings.file("A", "q1", {ACME: (10, 1)})
-    source = filings.write(tmp_path / "in")
-    import_sec13f(source, tmp_path / "out")
-    before = (tmp_path / "out" / "funds" / "positions.parquet").read_bytes()
-    (source / "COVERPAGE.tsv").write_text(_text(COVERPAGE, []))
-
-    with pytest.raises(SchemaError, match="no manager's name"):
-        import_sec13f(source, tmp_path / "out")
-
-    assert (tmp_path / "out" / "funds" / "positions.parquet").read_bytes() == before
 
 
 def test_tables_carry_their_schema_version(tmp_path: Path, filings: Filings) -> None:

@@ -15,6 +15,7 @@ from training.data.importers.catalogue_files import (
 )
 from training.data.importers.event_rows import CleanEvents, clean_events
 from training.data.importers.raw_rows import RawRows, read_raw
+from training.data.importers.rejects import write_rejects
 from training.data.importers.report import ImportReport
 from training.errors import SchemaError
 
@@ -98,7 +99,7 @@ def import_csv(
         default_type=DEFAULT_TYPE if event_types is None else next(iter(event_types)),
         now_ms=int(clock() * 1000),
     )
-    reject_file = _write_rejects(target, clean.rejects)
+    reject_file = write_rejects(target, clean.rejects)
     if clean.events.is_empty():
         raise SchemaError(f"{source}: none of {_num_read(raw)} rows can be used; see {reject_file}")
     warnings: list[str] = []
@@ -145,16 +146,6 @@ def _read(source: Path, roles: dict[str, str], columns: Columns, delimiter: str 
 
 def _num_read(raw: RawRows) -> int:
     return len(raw.lines) + len(raw.rejects)
-
-
-def _write_rejects(target: Path, rejects: pl.DataFrame) -> Path | None:
-    path = target.parent / f"{target.name}.rejects.csv"
-    path.unlink(missing_ok=True)
-    if rejects.is_empty():
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rejects.write_csv(path)
-    return path
 
 
 def _types_of(events: pl.DataFrame) -> dict[str, EventType]:

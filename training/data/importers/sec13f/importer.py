@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from training.data.dataset import DatasetDraft, EventType, ModalitySpec, write_dataset
+from training.data.importers.rejects import write_rejects
 from training.data.importers.report import ImportReport
 from training.data.importers.sec13f import companies, filings, positions
 from training.data.importers.sec13f.bulk_tables import BulkTables, read_bulk_tables
@@ -62,7 +63,7 @@ def import_sec13f(
     tables = read_bulk_tables(source)
     reports, notes = filings.read_filings(tables)
     lines = read_lines(tables.holdings, reports, tables.submissions["ACCESSION_NUMBER"])
-    reject_file = _write_rejects(target, lines.rejects)
+    reject_file = write_rejects(target, lines.rejects)
     reports = filings.effective(correct_units(lines.kept, reports))
     used = lines.kept.join(reports.filter("used").select("accession"), on="accession", how="semi")
     if used.is_empty():
@@ -159,13 +160,3 @@ def _reconcile(
         filings_corrected=corrected_list(reports),
         splits=splits.select("company_id", pl.col("quarter").cast(pl.String), "ratio").to_dicts(),
     )
-
-
-def _write_rejects(target: Path, rejects: pl.DataFrame) -> Path | None:
-    path = target.parent / f"{target.name}.rejects.csv"
-    path.unlink(missing_ok=True)
-    if rejects.is_empty():
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rejects.write_csv(path)
-    return path
