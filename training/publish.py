@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,14 @@ from training.provenance import code_commit
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Base:
+    """The dataset folder that retraining starts from, and the fingerprint of what lies in it."""
+
+    folder: Path
+    fingerprint: str
+
+
 def publish(
     dataset: Dataset,
     chosen: ChosenEnsemble,
@@ -39,6 +47,7 @@ def publish(
     *,
     dataset_folder: Path,
     watermark: Mapping[str, str] | None = None,
+    base_fingerprint: str | None = None,
 ) -> str:
     """Write an artifact version and make it the current one. Returns its name.
 
@@ -52,11 +61,14 @@ def publish(
         catalog: Catalog to publish in.
         dataset_folder: Where the dataset lies, recorded for retraining.
         watermark: Last stream id per partition that the dataset contains.
+        base_fingerprint: Fingerprint of what lies in `dataset_folder`; None when that is the
+            dataset itself.
 
     Raises:
         ArtifactError: The vectors cannot be served (not finite, wrong shapes).
     """
-    draft = _draft(dataset, chosen, dataset_folder, dict(watermark or {}))
+    base = Base(dataset_folder, base_fingerprint or dataset.fingerprint)
+    draft = _draft(dataset, chosen, base, dict(watermark or {}))
     version = write_artifact(root, catalog, draft)
     promote(root, catalog, version)
     logger.info("published catalog=%s version=%s", catalog, version)
@@ -64,7 +76,7 @@ def publish(
 
 
 def _draft(
-    dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path, watermark: dict[str, str]
+    dataset: Dataset, chosen: ChosenEnsemble, base: Base, watermark: dict[str, str]
 ) -> ArtifactDraft:
     known = known_pairs(dataset)
     indptr, indices = known.to_csr(dataset.num_users)
@@ -94,12 +106,12 @@ def _draft(
         },
         daily=_daily_counts(dataset),
         features={name: _unit_rows(matrix) for name, matrix in sorted(dataset.features.items())},
-        funds=read_fund_facts(dataset_folder, dataset),
+        funds=read_fund_facts(base.folder, dataset),
         category_fields=_category_fields(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
         watermark=watermark,
         commit=code_commit(),
-        recipe=_recipe(dataset, chosen, dataset_folder),
+        recipe=_recipe(dataset, chosen, base),
     )
 
 
@@ -152,10 +164,11 @@ def _block(block: EnsembleBlock, *, zscore: bool) -> Block:
     )
 
 
-def _recipe(dataset: Dataset, chosen: ChosenEnsemble, dataset_folder: Path) -> dict[str, JsonValue]:
+def _recipe(dataset: Dataset, chosen: ChosenEnsemble, base: Base) -> dict[str, JsonValue]:
     """What retraining needs: where the base data lies, and every member's settings."""
     recipe = {
-        "dataset_folder": str(dataset_folder.resolve()),
+        "dataset_folder": str(base.folder.resolve()),
+        "base_fingerprint": base.fingerprint,
         "method": chosen.ensemble.method,
         "members": [asdict(member.run) for member in chosen.members],
         "event_types": {name: asdict(kind) for name, kind in dataset.event_types.items()},

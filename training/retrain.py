@@ -18,7 +18,7 @@ from redis import Redis
 from service.artifact import ManifestModel, current_version, read_manifest
 from service.errors import ArtifactNotFound
 from training.config import RunConfig, parse_run_config
-from training.data.dataset import Dataset, read_dataset
+from training.data.dataset import Dataset, folder_fingerprint, read_dataset
 from training.data.merge import merge_events
 from training.ensemble import Method
 from training.ensemble_folder import ChosenEnsemble, build_ensemble
@@ -108,6 +108,9 @@ def retrain(
         cache: Folder of computed neighbours.
         progress: Opens a progress display for (name, epochs, metric).
 
+    There is something new when the event log has grown since the current version, or when other
+    data was imported into the base dataset's folder.
+
     Raises:
         ArtifactNotFound: Nothing was published in the catalog yet.
         RetrainingBusy: Another process is retraining the catalog.
@@ -123,10 +126,11 @@ def retrain(
         manifest = read_manifest(artifacts, catalog, version)
         recipe = Recipe.of(manifest)
         watermark = drain(client, catalog, events / catalog).watermark
-        if dict(watermark) == dict(manifest.watermark):
+        base = folder_fingerprint(recipe.dataset_folder)
+        if dict(watermark) == dict(manifest.watermark) and base == _base_of(manifest):
             return Outcome(None, 0)
         log = read_events(events / catalog)
-        folder = workspace / _key(manifest.recipe, watermark)
+        folder = workspace / _key(manifest.recipe, watermark, base)
         dataset, chosen = _learn(recipe, log, folder, cache, progress)
         new_version = publish(
             dataset,
@@ -135,6 +139,7 @@ def retrain(
             catalog,
             dataset_folder=recipe.dataset_folder,
             watermark=watermark,
+            base_fingerprint=base,
         )
         _remove_others(workspace, folder)
     return Outcome(new_version, log.num_rows)
@@ -187,8 +192,17 @@ def _train(
     return folder
 
 
-def _key(recipe: Mapping[str, object], watermark: Mapping[str, str]) -> str:
-    content = json.dumps([recipe, dict(watermark)], sort_keys=True)
+def _base_of(manifest: ManifestModel) -> str:
+    """The fingerprint of the base data that a version was learned from.
+
+    Versions of before it was recorded count as learned from other data, unless they were
+    published by hand, from the base data itself.
+    """
+    return str(manifest.recipe.get("base_fingerprint", manifest.dataset.fingerprint))
+
+
+def _key(recipe: Mapping[str, object], watermark: Mapping[str, str], base: str) -> str:
+    content = json.dumps([recipe, dict(watermark), base], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

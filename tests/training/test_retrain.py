@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from service.artifact import Artifact, current_version, load_artifact
 from service.events import PARTITIONS, Interaction, encode_event, keys_of, partition_of
 from training.config import RunConfig
 from training.data.dataset import Dataset
+from training.data.importers.demo import import_demo
 from training.ensemble_folder import build_ensemble
 from training.errors import RetrainingBusy
 from training.event_log import read_events, watermark_of
@@ -35,6 +37,7 @@ class Shop:
 
     client: redis.Redis
     home: Path
+    data: Path
 
     def post(self, *events: dict[str, object]) -> None:
         for event in events:
@@ -79,13 +82,15 @@ def shop(
     tmp_path: Path,
 ) -> Iterator[Shop]:
     runs = []
+    data = tmp_path / "data"
+    shutil.copytree(demo_folder, data)
     for model in ("bpr", "itemcf"):
         runs.append(RunFolder(tmp_path / model))
         train_run(demo_dataset, run_config(model, max_epochs=2, eval_every=1), runs[-1])
     chosen = build_ensemble(demo_dataset, runs, tmp_path / "ensemble", weights=[0.2, 1.0])
-    publish(demo_dataset, chosen, tmp_path / "artifacts", "default", dataset_folder=demo_folder)
+    publish(demo_dataset, chosen, tmp_path / "artifacts", "default", dataset_folder=data)
     with redis.Redis.from_url(redis_url) as client:
-        yield Shop(client, tmp_path)
+        yield Shop(client, tmp_path, data)
 
 
 def test_without_events_nothing_is_published(shop):
@@ -112,6 +117,21 @@ def test_a_second_retraining_finds_nothing_new_until_an_event_comes(shop):
     second = shop.retrain().version
     assert (first is None, second is None) == (False, False)
     assert shop.seen("newcomer") == {"item-001", "item-002"}
+
+
+def test_other_data_in_the_base_folder_is_something_new_to_learn_from(shop):
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    shop.retrain()
+    import_demo(shop.data, num_users=151, num_items=60, seed=1)
+    outcome = shop.retrain()
+    assert outcome == Outcome(shop.current, 1)
+    assert {"user-151", "newcomer"} <= set(shop.artifact.user_ids)
+    assert shop.retrain().version is None
+
+
+def test_the_same_data_imported_again_is_nothing_new(shop):
+    import_demo(shop.data, num_users=150, num_items=60, seed=1)
+    assert shop.retrain().version is None
 
 
 def test_the_watermark_of_a_version_is_the_end_of_the_log_it_learned_from(shop):

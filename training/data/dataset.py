@@ -122,6 +122,16 @@ def read_dataset(folder: Path, *, clock: Clock = time.time) -> Dataset:
     return _assemble(draft)
 
 
+def folder_fingerprint(folder: Path) -> str:
+    """The fingerprint that `read_dataset` would give, without the checks between the tables.
+
+    Raises:
+        SchemaError: dataset.toml or a table is missing or cannot be read.
+        FeatureMismatch: A feature file cannot be read.
+    """
+    return fingerprint_of(read_draft(folder))
+
+
 def read_draft(folder: Path) -> DatasetDraft:
     """Load the tables and arrays of a folder without the checks between them.
 
