@@ -26,6 +26,7 @@
      ├ ArtifactIncompatible      written by a newer version of this program
      ├ VersionPinned             the catalog is pinned to a version, so that nothing may move it
      ├ CurrentMoved              another version became current while a candidate was judged
+     ├ LeaseHeld                 another trainer is at work on the catalog
      └ TrainerFenced             a newer trainer has begun, or the lease is another's
     KeysError
      ├ KeysInvalid               the file of API keys, or a change of it, makes no sense
@@ -232,6 +233,10 @@ class CurrentMoved(ArtifactError):
 
 class TrainerFenced(ArtifactError):
     """A trainer may not publish: a newer one has begun, or its lease is another's."""
+
+
+class LeaseHeld(ArtifactError):
+    """Another trainer is at work on the catalog; the message says which."""
 
 
 class IndexUnavailable(Exception):

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
         max_body_bytes: larger request bodies are refused with 413.
         max_batch_events: larger batches are refused with 413.
         max_batch_users: requests for more users at once are refused with 413.
+        lease_ttl_s: seconds after which a trainer that stopped renewing its lease has lost it.
         k_default: recommendations per answer when the request does not say.
         k_max: the most recommendations per answer.
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
@@ -128,6 +129,7 @@ class Settings(BaseSettings):
     max_body_bytes: _Positive = 1 << 20
     max_batch_events: _Positive = 1000
     max_batch_users: _Positive = 100
+    lease_ttl_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     k_default: _Positive = 10
     k_max: _Positive = 500
     index: Literal["auto", "cpu", "gpu"] = "auto"

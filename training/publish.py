@@ -17,6 +17,7 @@ from service.artifact import (
     Block,
     DailyCounts,
     DatasetRef,
+    Fence,
     Member,
     promote,
     write_artifact,
@@ -48,6 +49,7 @@ def publish(
     dataset_folder: Path,
     watermark: Mapping[str, str] | None = None,
     base_fingerprint: str | None = None,
+    fence: Fence | None = None,
 ) -> str:
     """Write an artifact version and make it the current one. Returns its name.
 
@@ -63,14 +65,16 @@ def publish(
         watermark: Last stream id per partition that the dataset contains.
         base_fingerprint: Fingerprint of what lies in `dataset_folder`; None when that is the
             dataset itself.
+        fence: The lease under which a trainer publishes; None where a human does.
 
     Raises:
+        TrainerFenced: The lease was lost; the version is there, but not current.
         ArtifactError: The vectors cannot be served (not finite, wrong shapes).
     """
     base = Base(dataset_folder, base_fingerprint or dataset.fingerprint)
     draft = _draft(dataset, chosen, base, dict(watermark or {}))
     version = write_artifact(root, catalog, draft)
-    promote(root, catalog, version)
+    promote(root, catalog, version, fence=fence)
     logger.info("published catalog=%s version=%s", catalog, version)
     return version
 

@@ -15,7 +15,7 @@ from typing import cast
 import pyarrow as pa
 from redis import Redis
 
-from service.artifact import ManifestModel, current_version, read_manifest
+from service.artifact import Fence, ManifestModel, current_version, enter, read_manifest
 from service.errors import ArtifactNotFound
 from training.config import RunConfig, parse_run_config
 from training.data.dataset import Dataset, folder_fingerprint, read_dataset
@@ -92,6 +92,7 @@ def retrain(
     workspace: Path,
     cache: Path,
     progress: Progress,
+    fence: Fence | None = None,
 ) -> Outcome:
     """Publish a version that has learned from every event received so far.
 
@@ -107,6 +108,7 @@ def retrain(
         workspace: Folder for the merged data and the runs.
         cache: Folder of computed neighbours.
         progress: Opens a progress display for (name, epochs, metric).
+        fence: The lease held; it shuts out trainers with older ones from now on.
 
     There is something new when the event log has grown since the current version, or when other
     data was imported into the base dataset's folder.
@@ -116,7 +118,10 @@ def retrain(
         RetrainingBusy: Another process is retraining the catalog.
         DataError: The recipe or the data of the current version cannot be used.
         TrainingDiverged: A member's loss is not finite; the current version stays.
+        TrainerFenced: The lease was lost to another trainer; the current version stays.
     """
+    if fence is not None:
+        enter(artifacts, catalog, fence.token)
     version = current_version(artifacts, catalog)
     if version is None:
         raise ArtifactNotFound(
@@ -140,6 +145,7 @@ def retrain(
             dataset_folder=recipe.dataset_folder,
             watermark=watermark,
             base_fingerprint=base,
+            fence=fence,
         )
         _remove_others(workspace, folder)
     return Outcome(new_version, log.num_rows)

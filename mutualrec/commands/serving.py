@@ -104,11 +104,12 @@ def run_server(settings: "Settings", announce: str = "") -> None:
 def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
     """Drain new events, train on them, publish. Exit code 0 promoted, 10 nothing new, 1 error."""
     from mutualrec.progress import training_progress
+    from mutualrec.retraining.leased import leased, while_held
     from service.store.connection import connect_blocking
     from training.retrain import retrain as retrain_once
 
     folders = workspace(home)
-    with serving_settings(home) as settings:
+    with serving_settings(home) as settings, leased(settings, catalog) as lease:
         client = connect_blocking(str(settings.redis_url))
         try:
             outcome = retrain_once(
@@ -118,7 +119,8 @@ def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
                 events=folders.events,
                 workspace=folders.retraining(catalog),
                 cache=folders.cache,
-                progress=training_progress,
+                progress=while_held(lease, training_progress),
+                fence=lease.fence,
             )
         finally:
             client.close()

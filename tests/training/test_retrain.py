@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 import redis
 
-from service.artifact import Artifact, current_version, load_artifact
+from service.artifact import Artifact, Fence, current_version, load_artifact
+from service.errors import TrainerFenced
 from service.events import PARTITIONS, Interaction, encode_event, keys_of, partition_of
 from training.config import RunConfig
 from training.data.dataset import Dataset
@@ -46,7 +47,7 @@ class Shop:
             stream = keys_of("default", partition_of(taken.user_id)).events
             self.client.xadd(stream, encode_event(taken))
 
-    def retrain(self, progress=silent) -> Outcome:
+    def retrain(self, progress=silent, fence: Fence | None = None) -> Outcome:
         return retrain(
             "default",
             self.client,
@@ -55,6 +56,7 @@ class Shop:
             workspace=self.home / "retraining",
             cache=self.home / "cache",
             progress=progress,
+            fence=fence,
         )
 
     @property
@@ -191,3 +193,17 @@ def test_events_of_a_type_the_data_does_not_know_are_left_out_and_counted(shop, 
     shop.retrain()
     assert shop.seen("newcomer") == {"item-001"}
     assert "1 logged events cannot be learned from: [('event type is unknown', 1)]" in caplog.text
+
+
+def test_a_trainer_whose_lease_is_gone_when_it_wants_to_publish_changes_nothing(shop):
+    def gone() -> None:
+        raise TrainerFenced("the lease went to another one")
+
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    before = shop.current
+    with pytest.raises(TrainerFenced):
+        shop.retrain(fence=Fence(2, gone))
+    with pytest.raises(TrainerFenced, match="one with token 2 has begun"):
+        shop.retrain(fence=Fence(1, lambda: None))
+    assert shop.current == before
+    assert shop.retrain(fence=Fence(3, lambda: None)).version == shop.current

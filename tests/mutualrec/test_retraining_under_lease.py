@@ -1,0 +1,56 @@
+"""`mutualrec retrain` trains under the lease of its catalog."""
+
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from mutualrec.retraining.leased import while_held
+from service.errors import TrainerFenced
+from service.scheduling.keys import TrainingKeys
+from service.scheduling.lease import acquire, holder_of
+
+KEYS = TrainingKeys("default")
+
+
+@pytest.fixture
+def client(redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MUTUALREC_REDIS_URL", redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def test_it_is_refused_while_another_trainer_is_at_work(invoke, workspace, client):
+    pointer = workspace / "var" / "artifacts" / "default" / "CURRENT"
+    before = pointer.read_text()
+    acquire(client, "default", ttl_s=60.0, used_token=0, owner="gpu-1:4711:aa")
+    refused = invoke("retrain")
+    assert (refused.code, pointer.read_text()) == (1, before)
+    assert "is being retrained by gpu-1, process 4711" in refused.err
+
+
+def test_it_gives_the_lease_back_and_leaves_its_token_with_the_versions(invoke, workspace, client):
+    assert invoke("retrain").code == 10
+    assert holder_of(client, "default") is None
+    assert (workspace / "var" / "artifacts" / "default" / "FENCE").read_text() == "1\n"
+    client.flushall()
+    assert invoke("retrain").code == 10
+    assert (workspace / "var" / "artifacts" / "default" / "FENCE").read_text() == "2\n"
+
+
+def test_a_trainer_learns_between_two_epochs_that_its_lease_is_gone(client):
+    lease = acquire(client, "default", ttl_s=60.0, used_token=0)
+    reported = []
+
+    @contextmanager
+    def progress(_name, _epochs, _metric):
+        yield reported.append
+
+    with while_held(lease, progress)("bpr", 2, "recall@20") as report:
+        report("first")
+        client.set(KEYS.lease, "2 host:2:bb")
+        with pytest.raises(TrainerFenced):
+            lease.confirm()
+        with pytest.raises(TrainerFenced):
+            report("second")
+    assert reported == ["first"]
