@@ -4,16 +4,15 @@ from collections.abc import Iterator, Mapping
 
 from service.experiments.attribution import LAST_POSITION
 from service.experiments.definition import Experiment
-from service.experiments.schemas import (
+from service.experiments.measured import (
     ArmMetrics,
-    ArmReport,
     ClickThrough,
     Conversion,
     Coverage,
     DifferenceBody,
-    ExperimentReport,
     RateBody,
 )
+from service.experiments.schemas import ArmReport, ExperimentReport
 from service.experiments.statistics import Rate, difference
 from service.experiments.store import Counted
 

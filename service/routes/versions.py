@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.artifact import (
     compare_versions,
@@ -31,6 +31,7 @@ from service.errors import (
     VersionConflict,
 )
 from service.publishing.listing import ListedVersion
+from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
 from service.routes.parameters import CatalogQuery
 from service.schemas import problem_responses
 from service.state import ServiceState, state_of
@@ -46,53 +47,6 @@ _MOVED: dict[int | str, dict[str, Any]] = {
 VersionName = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}$")]
 
 
-class VersionEntry(BaseModel):
-    """`state` is `current`, `published`, `refused` (by the gate, and why) or `damaged`."""
-
-    version: str
-    state: str
-    pinned: bool
-    created_at: str | None = None
-    ensemble: str | None = None
-    members: list[str] = []
-    metrics: dict[str, JsonValue] = {}
-    gate: dict[str, JsonValue] | None = None
-
-
-class VersionList(BaseModel):
-    """The versions of a catalog, newest last."""
-
-    catalog: str
-    versions: list[VersionEntry]
-
-
-class ChangedValue(BaseModel):
-    """A value that differs between two versions."""
-
-    name: str
-    old: JsonValue
-    new: JsonValue
-
-
-class VersionDifference(BaseModel):
-    """Everything in which two versions differ."""
-
-    old: str
-    new: str
-    metrics: list[ChangedValue]
-    data: list[ChangedValue]
-    settings: list[ChangedValue]
-
-
-class Moved(BaseModel):
-    """The version that is current now, and the one before."""
-
-    catalog: str
-    current: str
-    before: str | None = None
-    pinned: str | None = None
-
-
 class PruneRequest(BaseModel):
     """The newest `keep` versions stay, and all that are younger than `older_than_days`."""
 
@@ -101,13 +55,6 @@ class PruneRequest(BaseModel):
     keep: Annotated[int, Field(strict=True, ge=1, le=10_000)]
     older_than_days: Annotated[float, Field(strict=True, ge=0, le=36_500)] = 0.0
     dry_run: Annotated[bool, Field(strict=True)] = False
-
-
-class Pruned(BaseModel):
-    """The versions that were deleted, oldest first."""
-
-    catalog: str
-    deleted: list[str]
 
 
 @router.get(

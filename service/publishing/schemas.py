@@ -1,0 +1,57 @@
+"""Bodies of the answers about versions."""
+
+from pydantic import BaseModel, JsonValue
+
+
+class VersionEntry(BaseModel):
+    """`state` is `current`, `published`, `refused` (by the gate, and why) or `damaged`."""
+
+    version: str
+    state: str
+    pinned: bool
+    created_at: str | None = None
+    ensemble: str | None = None
+    members: list[str] = []
+    metrics: dict[str, JsonValue] = {}
+    gate: dict[str, JsonValue] | None = None
+
+
+class VersionList(BaseModel):
+    """The versions of a catalog, newest last."""
+
+    catalog: str
+    versions: list[VersionEntry]
+
+
+class ChangedValue(BaseModel):
+    """A value that differs between two versions."""
+
+    name: str
+    old: JsonValue
+    new: JsonValue
+
+
+class VersionDifference(BaseModel):
+    """Everything in which two versions differ."""
+
+    old: str
+    new: str
+    metrics: list[ChangedValue]
+    data: list[ChangedValue]
+    settings: list[ChangedValue]
+
+
+class Moved(BaseModel):
+    """The version that is current now, and the one before."""
+
+    catalog: str
+    current: str
+    before: str | None = None
+    pinned: str | None = None
+
+
+class Pruned(BaseModel):
+    """The versions that were deleted, oldest first."""
+
+    catalog: str
+    deleted: list[str]
