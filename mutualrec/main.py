@@ -16,6 +16,7 @@ from mutualrec.commands import (
     capacity,
     demo,
     doctor,
+    events,
     funds,
     importing,
     keys,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(events.app, name="events")
 app.add_typer(importing.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(versions.app, name="versions")

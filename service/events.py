@@ -9,10 +9,12 @@ a hash tag, so that they live on one node of a cluster:
 * ``mr:<catalog>:{p07}:session:<session_id>``  hash of a session's events by event_id, and
   ``...:session-order:<session_id>`` a sorted set of their event_ids, until the session logs in
 * ``mr:<catalog>:{p07}:dedupe:<event_id>``  present while a repeated event_id is recognised
+* ``mr:<catalog>:{p07}:erasures``           stream of what the event log must forget, until it has
 
 A history member is the sign (``+`` or ``-``), the event type, a zero byte and the item id.
 """
 
+import hashlib
 import json
 import uuid
 import zlib
@@ -199,6 +201,11 @@ class Keys:
         """The partition's stream."""
         return self.prefix + "events"
 
+    @property
+    def erasures(self) -> str:
+        """The stream of `Tombstone`s that the event log has not carried out yet."""
+        return self.prefix + "erasures"
+
     def history(self, user_id: str) -> str:
         """A user's history; the user must belong to the partition."""
         return f"{self.prefix}history:{user_id}"
@@ -210,6 +217,35 @@ class Keys:
     def dedupe(self, event_id: str) -> str:
         """The mark of an event that was taken."""
         return f"{self.prefix}dedupe:{event_id}"
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """A user or an item whose events up to now must be forgotten; it does not hold the id.
+
+    Attributes:
+        kind: ``user`` or ``item``.
+        digest: `digest_of` the id.
+        last: id of the last stream entry to forget; the streams number their entries by time.
+        at_ms: when it was erased, epoch ms.
+    """
+
+    kind: Literal["user", "item"]
+    digest: str
+    last: tuple[int, int]
+    at_ms: int
+
+    @classmethod
+    def decode(cls, fields: Mapping[bytes, bytes]) -> "Tombstone":
+        """The tombstone of a stream entry. Raises KeyError or ValueError for anything else."""
+        ms, _, seq = fields[b"l"].partition(b"-")
+        kind: Literal["user", "item"] = "item" if fields[b"k"] == b"item" else "user"
+        return cls(kind, fields[b"d"].decode(), (int(ms), int(seq)), int(fields[b"at"]))
+
+
+def digest_of(identifier: str) -> str:
+    """SHA-256 of an id, by which an erased one is known again."""
+    return hashlib.sha256(identifier.encode("utf-8")).hexdigest()
 
 
 def partition_name(partition: int) -> str:

@@ -4,6 +4,7 @@
   x SchemaError: a file, column, key or value breaks the dataset folder's schema
   x FeatureMismatch: features and items do not fit together (rows, shape, NaN, dtype)
   x SplitLeakage: something tried to look at held-out pairs a second time
+  x SegmentDamaged: a file of the event log cannot be read
 * TrainingDiverged (RuntimeError): a loss term or a parameter stopped being finite
 * RetrainingBusy (RuntimeError): another process is retraining the catalog
 * QualityGateFailed (RuntimeError): a candidate is worse than the version that is live
@@ -33,6 +34,10 @@ class FeatureMismatch(DataError):
 
 class SplitLeakage(DataError):
     """Held-out pairs would be seen twice, so the published number would be optimistic."""
+
+
+class SegmentDamaged(DataError):
+    """A file of the event log is not what was written; the message names it."""
 
 
 class TrainingDiverged(RuntimeError):

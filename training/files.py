@@ -75,17 +75,19 @@ def replace_folder(folder: Path, fill: Callable[[Path], None], marker: str) -> N
 
 
 @contextmanager
-def taking(path: Path, *, wait: bool) -> Iterator[bool]:
+def taking(path: Path, *, wait: bool, shared: bool = False) -> Iterator[bool]:
     """Be the one process that works on a file or folder, which need not exist yet.
 
     Args:
         path: What is worked on; a lock file stays beside it.
         wait: Wait while another process holds it; otherwise False is yielded at once.
+        shared: Let others in who share it as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(lock, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:

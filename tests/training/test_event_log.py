@@ -229,3 +229,31 @@ def test_a_client_of_the_newer_protocol_drains_the_same(redis_url, post, tmp_pat
     with redis.Redis.from_url(redis_url, protocol=3, legacy_responses=False) as client:
         assert drain(client, "default", tmp_path).num_entries == 1
     assert event_ids(tmp_path) == ["1"]
+
+
+def test_entries_of_a_dead_consumer_are_taken_over_and_those_of_a_living_one_are_not(
+    client, post, tmp_path
+):
+    post({"event_id": "1"}, {"event_id": "2"})
+    with pytest.raises(Crash):
+        drain(DiesBefore(client, "xack"), "default", tmp_path / "dead", consumer="dead")
+    post({"event_id": "3"})
+    report = drain(client, "default", tmp_path / "log")
+    assert (report.num_claimed, event_ids(tmp_path / "log")) == (0, ["3"])
+    before = watermark_of(tmp_path / "log")
+    report = drain(client, "default", tmp_path / "log", claim_after_s=0)
+    assert (report.num_claimed, report.num_entries) == (2, 2)
+    assert sorted(event_ids(tmp_path / "log")) == ["1", "2", "3"]
+    assert (client.xlen(STREAM), client.xpending(STREAM, "event-log")["pending"]) == (0, 0)
+    # They stand before what was in the log already, so its end does not show that they came.
+    assert watermark_of(tmp_path / "log") == before | {"late": "1"}
+
+
+def test_a_batch_over_midnight_becomes_a_segment_per_day(client, tmp_path):
+    fields = {"e": "1", "u": "u", "i": "i", "t": "t", "v": "1.0", "ts": str(NOW_MS)}
+    fields |= {"r": "", "p": "", "c": ""}
+    client.xadd(STREAM, fields, id="1767311999999-0")  # 2026-01-01T23:59:59.999Z
+    client.xadd(STREAM, fields | {"e": "2"}, id="1767312000000-0")
+    report = drain(client, "default", tmp_path)
+    assert [path.parent.name for path in report.segments] == ["2026-01-01", "2026-01-02"]
+    assert event_ids(tmp_path) == ["1", "2"]
