@@ -134,6 +134,11 @@ def _check_blocks(blocks: Sequence[Block]) -> None:
                 f"block {block.name!r} starts at column {block.offset}, expected {expected};"
                 " blocks must lie side by side without gaps"
             )
+        if block.parts and sum(part.width for part in block.parts) != block.width:
+            raise ArtifactCorrupt(
+                f"the parts of block {block.name!r} have"
+                f" {sum(part.width for part in block.parts)} columns, the block {block.width}"
+            )
         expected += block.width
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact import Block
 from service.categories import category_fields
 from service.recommended import Recommended
 from service.snapshot import Snapshot
@@ -58,16 +59,19 @@ def score_parts(
 ) -> list[Json]:
     """What every member added to the score, and the boosts; the scores add up to the item's.
 
-    ``share`` is a part's size as a fraction of all parts' sizes.
+    ``share`` is a part's size as a fraction of all parts' sizes. A member that keeps modalities
+    apart has ``modalities``, the same within its own score.
     """
     artifact = snapshot.artifact
     parts: list[tuple[str, float]] = []
+    modalities: dict[str, list[Json]] = {}
     if item.source == "model" and query is not None:
         vector = artifact.items[item.item_row]
-        parts = [
-            (block.name, float(query[block.columns] @ vector[block.columns]))
-            for block in artifact.blocks
-        ]
+        for block in artifact.blocks:
+            products = query[block.columns] * vector[block.columns]
+            parts.append((block.name, float(products.sum())))
+            if block.parts:
+                modalities[block.name] = _of_modalities(block, products)
     else:
         parts = [("popularity", float(artifact.popularity[item.item_row]))]
     rest = item.score - sum(score for _, score in parts)
@@ -76,9 +80,29 @@ def score_parts(
     if abs(rest) > 1e-4 * max(size, 1.0):
         parts.append(("boosts", rest))
         size += abs(rest)
-    return [
+    told: list[Json] = [
         {"name": name, "score": score, "share": abs(score) / size if size else 0.0}
         for name, score in parts
+    ]
+    for part in told:
+        if part["name"] in modalities:
+            part["modalities"] = modalities[part["name"]]
+    return told
+
+
+def _of_modalities(block: Block, products: NDArray[np.float32]) -> list[Json]:
+    """What every modality added to a member's score, [width] products summed by their owner.
+
+    A modality may own several parts; null owns what depends on none.
+    """
+    ends = np.cumsum([part.width for part in block.parts])
+    sums: dict[str | None, float] = {}
+    for part, own in zip(block.parts, np.split(products, ends[:-1]), strict=True):
+        sums[part.modality] = sums.get(part.modality, 0.0) + float(own.sum())
+    size = sum(abs(score) for score in sums.values())
+    return [
+        {"modality": modality, "score": score, "share": abs(score) / size if size else 0.0}
+        for modality, score in sums.items()
     ]
 
 

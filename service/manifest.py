@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.publishing.gate_report import GateReport
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 BlockKind = Literal["learned", "factors"]
 
@@ -26,6 +26,16 @@ def check_file_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class BlockPart:
+    """The next ``width`` columns of a block; ``modality`` is None for those that depend on none."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    modality: str | None
+    width: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
 class Block:
     """One member's columns ``offset : offset + width`` of the common inner-product space.
 
@@ -33,6 +43,7 @@ class Block:
     sum of the block's item factors over the user's items and can be recomputed online.
     With ``zscore`` a raw user part u is scaled to ``weight * u / sqrt(u' C u)``, C being the
     covariance of the block's item vectors; without it to ``weight * u``.
+    ``parts`` say which modality a column belongs to; none where a member mixes modalities.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -43,6 +54,7 @@ class Block:
     width: Annotated[int, Field(ge=1)]
     weight: Annotated[float, Field(allow_inf_nan=False)]
     zscore: bool
+    parts: tuple[BlockPart, ...] = ()
 
     @property
     def columns(self) -> slice:
@@ -93,11 +105,12 @@ class ManifestModel(_Strict):
     the run; its ``event_types`` table, if present, tells the service the sign of each event type.
     ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
     and the optional files ``popularity.safetensors`` and ``content.safetensors``. Format 3 added
-    ``gate``, what a retraining's gate found; it is None for what was published by hand.
+    ``gate``, what a retraining's gate found; it is None for what was published by hand. Format 4
+    added ``parts`` of blocks.
     Catalogs of fund companies have ``funds.safetensors`` and ``funds.json``.
     """
 
-    format_version: Literal[1, 2, 3] = 3
+    format_version: Literal[1, 2, 3, 4] = 4
     catalog: str
     version: str
     created_at: AwareDatetime

@@ -20,15 +20,28 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
+class ModalityPart(BaseModel):
+    """What a modality added to a member's score; null is what depends on none, such as item ids.
+
+    `share` is its size as a fraction of the sizes of all the member's modalities.
+    """
+
+    modality: str | None
+    score: float
+    share: float
+
+
 class ScorePart(BaseModel):
     """What one member of the ensemble, popularity or the boosts added to a score.
 
-    `share` is its size as a fraction of all parts' sizes.
+    `share` is its size as a fraction of all parts' sizes. `modalities` are there where the member
+    keeps them apart; most models mix them before there is a score.
     """
 
     name: str
     score: float
     share: float
+    modalities: list[ModalityPart] | None = None
 
 
 class Reason(BaseModel):

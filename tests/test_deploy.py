@@ -43,9 +43,9 @@ def test_redis_keeps_events_and_never_evicts_them() -> None:
     assert settings["--maxmemory-policy"] == "noeviction"
 
 
-def test_the_service_reads_the_artifacts_that_the_trainer_writes() -> None:
+def test_service_and_trainer_share_a_home_folder_that_both_can_write() -> None:
     services = COMPOSE["services"]
-    assert services["service"]["volumes"] == ["workspace:/var/lib/mutualrec:ro"]
+    assert services["service"]["volumes"] == ["workspace:/var/lib/mutualrec"]
     assert services["trainer"]["volumes"] == ["workspace:/var/lib/mutualrec"]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from training.errors import DataError
+from training.parts import Part
 
 Method = Literal["concat", "average"]
 WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
@@ -20,13 +21,15 @@ class MemberVectors:
     """What one trained model brings.
 
     `users` [num_users, d] and `items` [num_items, d] float32; `factors` [num_items, d] for
-    closed-form models, whose user vector is the sum of the factors of the user's items.
+    closed-form models, whose user vector is the sum of the factors of the user's items; `parts`
+    are the modalities of the columns, none where they are mixed.
     """
 
     name: str
     users: Tensor
     items: Tensor
     factors: Tensor | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class EnsembleBlock:
     weight: float
     covariance: Tensor
     factors: Tensor | None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,11 @@ def concat(members: Sequence[MemberVectors], weights: Sequence[float]) -> Ensemb
         covariance = item_covariance(member.items)
         width = member.items.shape[1]
         users.append(weight * zscored(member.users, covariance))
-        blocks.append(EnsembleBlock(member.name, offset, width, weight, covariance, member.factors))
+        blocks.append(
+            EnsembleBlock(
+                member.name, offset, width, weight, covariance, member.factors, member.parts
+            )
+        )
         offset += width
     items = torch.cat([m.items for m, _ in chosen], dim=1)
     return Ensemble("concat", torch.cat(users, dim=1), items, tuple(blocks))

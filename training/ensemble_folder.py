@@ -23,6 +23,7 @@ from training.ensemble import (
 from training.errors import DataError, SplitLeakage
 from training.evaluation import Metrics, evaluate
 from training.files import replace_folder
+from training.parts import Part
 from training.run_folder import RunFolder
 from training.runs import vector_scorer
 from training.stored import load_tensors, read_record, write_json
@@ -62,6 +63,7 @@ class _BlockRecord:
     offset: int
     width: int
     weight: float
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def read_ensemble(folder: Path) -> ChosenEnsemble:
             weight=block.weight,
             covariance=tensors[f"covariance.{number}"],
             factors=tensors.get(f"factors.{number}"),
+            parts=block.parts,
         )
         for number, block in enumerate(record.blocks)
     )
@@ -205,7 +208,13 @@ def _common_split(dataset: Dataset, configs: Sequence[RunConfig]) -> Split:
 
 def _member(run: RunFolder) -> MemberVectors:
     stored = run.embeddings()
-    return MemberVectors(run.path.name, stored["users"], stored["items"], stored.get("factors"))
+    return MemberVectors(
+        run.path.name,
+        stored["users"],
+        stored["items"],
+        stored.get("factors"),
+        run.result().parts,
+    )
 
 
 def _choose(vectors: Sequence[MemberVectors], split: Split) -> list[float]:
@@ -250,7 +259,9 @@ def _write(
         split_seed=config.split_seed,
         dataset=fingerprint,
         members=members,
-        blocks=tuple(_BlockRecord(b.name, b.offset, b.width, b.weight) for b in ensemble.blocks),
+        blocks=tuple(
+            _BlockRecord(b.name, b.offset, b.width, b.weight, b.parts) for b in ensemble.blocks
+        ),
         validation=validation,
     )
 

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from service.artifact import (
     ArtifactDraft,
     Block,
+    BlockPart,
     DailyCounts,
     DatasetRef,
     Fence,
@@ -165,6 +166,7 @@ def _block(block: EnsembleBlock, *, zscore: bool) -> Block:
         width=block.width,
         weight=block.weight,
         zscore=zscore,
+        parts=tuple(BlockPart(part.modality, part.width) for part in block.parts),
     )
 
 

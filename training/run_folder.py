@@ -13,6 +13,7 @@ from training.checkpoint import Checkpoint
 from training.config import RunConfig
 from training.errors import DataError
 from training.files import replace_text, replacing
+from training.parts import Part
 from training.stored import load_tensors, read_record, write_json
 from training.trainer import EpochReport
 
@@ -29,7 +30,8 @@ class StartedRun:
 class RunResult:
     """`result.json`: the outcome of a finished run; metrics are those of the validation split.
 
-    `commit` is the state of the code that trained it, empty where that is not known.
+    `commit` is the state of the code that trained it, empty where that is not known; `parts` are
+    the modalities that columns of the vectors belong to, none where they are mixed.
     """
 
     best_epoch: int
@@ -37,6 +39,7 @@ class RunResult:
     seconds: float
     validation: dict[str, float]
     commit: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 class RunFolder:

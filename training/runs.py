@@ -20,6 +20,7 @@ from training.errors import DataError
 from training.evaluation import Metrics, Scorer
 from training.files import taking
 from training.inputs import build_inputs, default_modalities
+from training.parts import parts_of
 from training.provenance import code_commit
 from training.registry import (
     build_model,
@@ -110,15 +111,18 @@ def train_run(
         strategy, split.train, split.validation, config.training, config.seed, folder, device
     )
     fitted = trainer.fit(report)
+    with torch.no_grad():
+        vectors = model.embed()
     result = RunResult(
         best_epoch=fitted.best_epoch,
         num_epochs=fitted.num_epochs,
         seconds=round(time.monotonic() - started, 2),
         validation=fitted.metrics.means,
         commit=code_commit() or "",
+        parts=parts_of(model, vectors),
     )
     with torch.no_grad():
-        folder.finish(model.embed(), model.item_factors(), result, model.state_dict())
+        folder.finish(vectors, model.item_factors(), result, model.state_dict())
     draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")
     logger.info(
         "trained model=%s %s=%.4f epoch=%d seconds=%.1f",

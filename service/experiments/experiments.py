@@ -140,6 +140,7 @@ class Experiments:
         except StoreUnavailable:
             return  # The next round asks again; until then what is known goes on.
         except Exception:
+            # It runs in a task of its own, where an error would end all following without a word.
             logger.exception("following the experiments failed")
 
     async def flush(self) -> None:

@@ -52,7 +52,15 @@ _RESULT = {
             "rank": 1,
             "source": "model",
             "score_parts": [
-                {"name": "micro", "score": 2.0, "share": 0.67},
+                {
+                    "name": "gnnmr",
+                    "score": 2.0,
+                    "share": 0.67,
+                    "modalities": [
+                        {"modality": "image", "score": 1.5, "share": 0.75},
+                        {"modality": "text", "score": 0.5, "share": 0.25},
+                    ],
+                },
                 {"name": "itemcf", "score": 1.0, "share": 0.33},
             ],
             "reasons": [

@@ -180,7 +180,7 @@ def test_a_missing_file_is_refused(tmp_path, version):
 
 
 def test_a_newer_format_is_refused_with_advice(tmp_path, version):
-    edit_manifest(tmp_path / "default" / version, format_version=4, colour="new")
+    edit_manifest(tmp_path / "default" / version, format_version=5, colour="new")
     with pytest.raises(ArtifactIncompatible, match="upgrade the service"):
         load_artifact(tmp_path, "default", version)
 
