@@ -17,6 +17,7 @@ from mutualrec.commands import (
     demo,
     doctor,
     events,
+    forgetting,
     funds,
     importing,
     keys,
@@ -34,6 +35,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(events.app, name="events")
+app.add_typer(forgetting.users, name="users")
+app.add_typer(forgetting.items, name="items")
 app.add_typer(importing.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(versions.app, name="versions")

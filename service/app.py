@@ -26,6 +26,7 @@ from service.routes import (
     lists,
     recommend,
     sessions,
+    users,
     versions,
 )
 from service.routing import add_routes
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         lists.router,
         items.router,
         sessions.router,
+        users.router,
         health.router,
         docs.router,
         funds.router,

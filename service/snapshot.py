@@ -74,6 +74,13 @@ class Snapshot:
         """The artifact's version."""
         return self.artifact.version
 
+    def trained_items(self, user_id: str) -> list[str] | None:
+        """The items that the version learned a user by, None if it does not know the user."""
+        row = self.user_rows.get(user_id)
+        if row is None:
+            return None
+        return [self.artifact.item_ids[item] for item in self.artifact.seen(row)]
+
     @property
     def default_event_type(self) -> str:
         """The type of an event that names none: ``view`` where the catalog has it."""

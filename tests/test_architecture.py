@@ -27,7 +27,7 @@ LAZY = {
 # The client's answers have the types that the service writes them with: pydantic, and no more.
 BODIES = {
     *("service.schemas", "service.events", "service.funds.schemas"),
-    *("service.publishing.schemas", "service.experiments.measured"),
+    *("service.publishing.schemas", "service.experiments.measured", "service.erasure.schemas"),
 }
 # The longest reasonable file; a longer one needs its reason stated here.
 LONGER_THAN_300 = set()

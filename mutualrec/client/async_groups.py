@@ -17,6 +17,7 @@ from mutualrec.client.options import (
     SimilarFundOptions,
     TrendOptions,
 )
+from service.erasure.schemas import UserData, UserErased
 from service.funds.schemas import (
     CompaniesResponse,
     CompanyResponse,
@@ -83,6 +84,18 @@ class AsyncItems(_Group):
     async def delete(self, item_id: str, **options: Unpack[InCatalog]) -> None:
         """Takes an item out of all lists; not sent again when there is no reply."""
         return await self._do(calls.delete_item(item_id, options))
+
+
+class AsyncUsers(_Group):
+    """What is known of users; needs a key with the scope admin."""
+
+    async def export(self, user_id: str, **options: Unpack[InCatalog]) -> UserData:
+        """What the service knows of a user."""
+        return await self._do(calls.export_user(user_id, options))
+
+    async def erase(self, user_id: str, **options: Unpack[InCatalog]) -> UserErased:
+        """Forgets everything about a user up to now."""
+        return await self._do(calls.erase_user(user_id, options))
 
 
 class AsyncVersions(_Group):

@@ -15,6 +15,7 @@ from mutualrec.client.async_groups import (
     AsyncExperiments,
     AsyncFunds,
     AsyncItems,
+    AsyncUsers,
     AsyncVersions,
 )
 from mutualrec.client.call import Call
@@ -48,6 +49,7 @@ class AsyncClient:
 
     Attributes:
         items: adding, changing and removing items.
+        users: what is known of users, and forgetting them (admin).
         versions: the versions of a catalog (admin).
         experiments: experiments (admin).
         funds: fund companies and where they may invest next.
@@ -86,6 +88,7 @@ class AsyncClient:
             base_url=base_url, headers=headers_of(api_key), timeout=timeout_s, transport=transport
         )
         self.items = AsyncItems(self._do)
+        self.users = AsyncUsers(self._do)
         self.versions = AsyncVersions(self._do)
         self.experiments = AsyncExperiments(self._do)
         self.funds = AsyncFunds(self._do)

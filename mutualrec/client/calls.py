@@ -19,6 +19,7 @@ from mutualrec.client.options import (
     body_of,
     checked,
 )
+from service.erasure.schemas import UserData, UserErased
 from service.schemas import (
     BatchResponse,
     IngestResponse,
@@ -141,6 +142,18 @@ def delete_item(item_id: str, options: Mapping[str, object]) -> Call[None]:
     query = cast(Query, checked(options, InCatalog))
     route = "/v1/items" + path_of(item_id)
     return Call("DELETE", route, type(None), query, idempotent=False, status=204)
+
+
+def export_user(user_id: str, options: Mapping[str, object]) -> Call[UserData]:
+    """GET /users/{user_id}."""
+    return get("/v1/users" + path_of(user_id), UserData, options, InCatalog)
+
+
+def erase_user(user_id: str, options: Mapping[str, object]) -> Call[UserErased]:
+    """DELETE /users/{user_id}: a repetition finds less, and forgets what came in between."""
+    query = cast(Query, checked(options, InCatalog))
+    route = "/v1/users" + path_of(user_id)
+    return Call("DELETE", route, UserErased, query, idempotent=False)
 
 
 def _write_item(

@@ -12,7 +12,7 @@ from mutualrec.client import calls
 from mutualrec.client.call import Call
 from mutualrec.client.errors import InvalidRequest, MutualRecError, StreamInterrupted
 from mutualrec.client.events import Event, Lined, Lines, Tally
-from mutualrec.client.groups import Companies, Experiments, Funds, Items, Versions
+from mutualrec.client.groups import Companies, Experiments, Funds, Items, Users, Versions
 from mutualrec.client.options import (
     BatchOptions,
     InCatalog,
@@ -41,6 +41,7 @@ class Client:
 
     Attributes:
         items: adding, changing and removing items.
+        users: what is known of users, and forgetting them (admin).
         versions: the versions of a catalog (admin).
         experiments: experiments (admin).
         funds: fund companies and where they may invest next.
@@ -79,6 +80,7 @@ class Client:
             base_url=base_url, headers=headers_of(api_key), timeout=timeout_s, transport=transport
         )
         self.items = Items(self._do)
+        self.users = Users(self._do)
         self.versions = Versions(self._do)
         self.experiments = Experiments(self._do)
         self.funds = Funds(self._do)

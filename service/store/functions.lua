@@ -136,6 +136,37 @@ local function count(keys, args)
   return {1}
 end
 
+-- Forgets a user or an item: from now on the event log must drop what it was sent before.
+--
+-- KEYS[1..3]  the stream, the stream of tombstones, a history to delete
+-- ARGV[1..2]  'user' or 'item', digest of the id
+--
+-- What goes is named by its last stream entry: of a user the partition's last one; of an item, whose
+-- entries are in all partitions, the last one that this millisecond can have.
+--
+-- Returns {epoch ms, ms and sequence of the last entry to forget, members of the deleted history}.
+local function erase(keys, args)
+  local time = redis.call('TIME')
+  local at = time[1] * 1000 + math.floor(time[2] / 1000)
+  local ms, sequence = string.format('%.0f', at), '9007199254740991'
+  if args[1] == 'user' then
+    ms = string.format('%.0f', at - 1)
+    if redis.call('EXISTS', keys[1]) == 1 then
+      local said = redis.call('XINFO', 'STREAM', keys[1])
+      for n = 1, #said, 2 do
+        if said[n] == 'last-generated-id' then
+          ms, sequence = string.match(said[n + 1], '(%d+)-(%d+)')
+        end
+      end
+    end
+  end
+  local members = redis.call('ZCARD', keys[3])
+  redis.call('DEL', keys[3])
+  redis.call('XADD', keys[2], '*', 'k', args[1], 'd', args[2], 'l', ms .. '-' .. sequence,
+    'at', string.format('%.0f', at))
+  return {at, tonumber(ms), tonumber(sequence), members}
+end
+
 -- What one recommendation, and one day's counters of all of them, may hold.
 local MAX_MARKS = 2048
 local MAX_COUNTERS = 8192
@@ -190,6 +221,7 @@ end
 
 redis.register_function('mr_count_2', count)
 redis.register_function('mr_attribute_2', attribute)
+redis.register_function('mr_erase_1', erase)
 redis.register_function('mr_ingest_4', ingest)
 redis.register_function('mr_item_3', item)
 redis.register_function('mr_session_3', session)

@@ -289,3 +289,12 @@ def test_the_asynchronous_client_does_the_same(service, redis_url):
 @pytest.mark.parametrize("name", [name for name in dir(Client) if not name.startswith("_")])
 def test_both_clients_can_do_the_same(name):
     assert hasattr(AsyncClient, name)
+
+
+def test_a_user_can_be_exported_and_erased(client):
+    client.post_interaction(Event(user_id="ann", item_id="i3", type="view", context={"page": 1}))
+    told = client.users.export("ann")
+    assert [entry.item_id for entry in told.history] == ["i3"]
+    assert told.waiting_events[0].context == {"page": 1}
+    assert client.users.erase("ann").history == 1
+    assert client.users.export("ann").history == []

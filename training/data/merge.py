@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.events import FEEDBACK_TYPES
 from training.data.dataset import DatasetDraft, read_draft, write_dataset
+from training.data.forgetting import erasures_of, forget
 from training.data.tables import Neighbours
 from training.data.validation import DAY_MS, EARLIEST_MS, MAX_ID_BYTES
 from training.errors import SchemaError
@@ -67,7 +68,8 @@ def merge_events(
     metadata and, where neighbours are published, themselves as only neighbour at similarity 0. New
     users follow the known ones. Official split labels are dropped, because new events have none.
     Merging the same events again changes nothing: an event counts once per ``event_id``, and not
-    at all when the base holds the same user, item, type, value and time.
+    at all when the base holds the same user, item, type, value and time. What the log says was
+    erased is left out of the base.
 
     Args:
         dataset_folder: Base data set, left as it is unless ``target`` is the same folder.
@@ -79,7 +81,7 @@ def merge_events(
     Raises:
         SchemaError: The base is broken, or ``events`` lacks a column.
     """
-    base = read_draft(dataset_folder)
+    base = forget(read_draft(dataset_folder), *erasures_of(events))
     given = _as_frame(events)
     judged = given.with_columns(reason=_reason(tuple(base.event_types), int(clock() * 1000)))
     rejects = judged.filter(pl.col("reason").is_not_null()).select("event_id", "reason")

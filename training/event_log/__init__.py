@@ -13,9 +13,10 @@ Whatever dies in between is repeated by the next drain; readers count an event o
 
 from training.event_log.compaction import CompactionReport, compact
 from training.event_log.draining import CONSUMER, DrainReport, drain
+from training.event_log.erasing import forget_waiting, traces
 from training.event_log.reading import read_events, watermark_of
 from training.event_log.schema import SCHEMA, SCHEMA_VERSION
-from training.event_log.transfer import ImportReport, export_events, import_events
+from training.event_log.transfer import ImportReport, events_of, export_events, import_events
 from training.event_log.verification import LogReport, verify
 
 __all__ = [
@@ -28,9 +29,12 @@ __all__ = [
     "LogReport",
     "compact",
     "drain",
+    "events_of",
     "export_events",
+    "forget_waiting",
     "import_events",
     "read_events",
+    "traces",
     "verify",
     "watermark_of",
 ]

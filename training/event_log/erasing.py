@@ -11,13 +11,36 @@ from redis import Redis
 
 from service.events import PARTITIONS, Tombstone, keys_of
 from training.event_log.schema import read_table
-from training.event_log.segments import Segment, changing, segments, write_segment
-from training.event_log.state import LogState, erased_rows, read_state, write_state
+from training.event_log.segments import Segment, changing, reading, segments, write_segment
+from training.event_log.state import (
+    COLUMNS,
+    Kind,
+    LogState,
+    erased_rows,
+    read_state,
+    write_state,
+)
+from training.files import taking
 
 logger = logging.getLogger(__name__)
 
 # What decides whether a row is erased.
 _DECIDING = ("partition", "stream_ms", "stream_seq", "timestamp", "user_id", "item_id")
+
+
+def forget_waiting(client: Redis, catalog: str, folder: Path) -> int:
+    """Carry out what waits, without draining; returns how many erasures there were."""
+    with taking(folder.with_name(folder.name + ".drain"), wait=True):
+        return carry_out(client, catalog, folder)
+
+
+def traces(folder: Path, kind: Kind, identifier: str) -> int:
+    """How many rows of the files are of a user or an item."""
+    column = COLUMNS[kind]
+    with reading(folder):
+        tables = [read_table(segment.path, [column]) for segment in segments(folder)]
+    found = (pc.sum(pc.equal(table[column], identifier)).as_py() for table in tables)
+    return sum(int(count or 0) for count in found)
 
 
 def carry_out(client: Redis, catalog: str, folder: Path) -> int:

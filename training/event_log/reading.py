@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.events import partition_name
 from training.event_log.schema import IMPORTED, SCHEMA, STREAM_ORDER, read_table, stream_id
 from training.event_log.segments import reading, segments
-from training.event_log.state import erased_rows, read_state
+from training.event_log.state import erased_rows, read_state, with_erasures
 
 
 def watermark_of(folder: Path) -> dict[str, str]:
@@ -41,7 +41,8 @@ def read_events(folder: Path, watermark: Mapping[str, str] | None = None) -> pa.
         watermark: Only events up to these stream ids; partitions not named have none.
 
     Returns:
-        A table of `SCHEMA`, without events of erased users and items.
+        A table of `SCHEMA`, without events of erased users and items. Its metadata says who was
+        erased, so that what it is merged with can forget them, too.
 
     Raises:
         SchemaError: A segment has another schema, or a newer one than this program knows.
@@ -55,7 +56,7 @@ def read_events(folder: Path, watermark: Mapping[str, str] | None = None) -> pa.
         table = table.filter(_up_to(table, watermark))
     table = table.filter(pc.invert(erased_rows(table, state)))
     order = [(name, "ascending") for name in STREAM_ORDER]
-    table = table.sort_by(order)
+    table = with_erasures(table.sort_by(order), state)
     return table.take(pa.array(first_rows(table))).sort_by([("timestamp", "ascending"), *order])
 
 

@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from service.events import Tombstone, digest_of, partition_name
+from training.data.forgetting import ERASED_KEY
 from training.errors import SchemaError
 from training.event_log.schema import IMPORTED, StreamId, stream_id
 from training.event_log.segments import changing
@@ -37,6 +39,10 @@ class LogState:
             return self
         erasures = {**self.erasures, key: erasure}
         return replace(self, erasures=erasures, num_erasures=self.num_erasures + 1)
+
+    def erased_at(self, kind: Kind) -> dict[str, int]:
+        """Digest of every erased user or item to when that was, epoch ms."""
+        return {one.digest: one.at_ms for one in self.erasures.values() if one.kind == kind}
 
 
 def read_state(folder: Path) -> LogState:
@@ -103,6 +109,13 @@ def note_late(folder: Path, partition: int, first: StreamId, watermark: Mapping[
         write_state(folder, replace(state, num_late=state.num_late + 1))
 
 
+def with_erasures(table: pa.Table, state: LogState) -> pa.Table:
+    """The table, saying in its metadata who was erased; `erasures_of` reads it."""
+    said = {kind: state.erased_at(kind) for kind in COLUMNS}
+    metadata = {**(table.schema.metadata or {}), ERASED_KEY: json.dumps(said).encode()}
+    return table.replace_schema_metadata(metadata)
+
+
 def erased_rows(table: pa.Table, state: LogState) -> pa.Array:
     """Which rows of a table of `SCHEMA` belong to what was erased: a boolean per row."""
     erased = np.zeros(table.num_rows, dtype=bool)
@@ -120,7 +133,7 @@ def erased_rows(table: pa.Table, state: LogState) -> pa.Array:
     return pa.array(erased)
 
 
-def _is_before(rows: pa.Table, erasure: Tombstone) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _is_before(rows: pa.Table, erasure: Tombstone) -> NDArray[np.bool_]:
     ms, seq = erasure.last
     of_stream = pc.or_(
         pc.less(rows["stream_ms"], ms),

@@ -69,6 +69,12 @@ def export_events(folder: Path, target: Path) -> int:
     return int(table.num_rows)
 
 
+def events_of(folder: Path, user_id: str) -> Iterator[Record]:
+    """A user's events in a log, once each, by time."""
+    table = read_events(folder)
+    return records_of(table.filter(pc.equal(table["user_id"], user_id)))
+
+
 def records_of(table: pa.Table) -> Iterator[Record]:
     """Rows of the log as POST /interactions takes them; fields that say nothing are left out."""
     for batch in table.select(list(FIELDS)).to_batches(_ROWS_AT_ONCE):

@@ -1,0 +1,1 @@
+"""What is known of a user, and forgetting users and items."""

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+import redis
+
+from mutualrec.valkey import private_valkey
+from service.events import Interaction, encode_event, keys_of, partition_of
+
+EVENT = {"event_id": "a", "user_id": "u", "item_id": "i", "type": "t", "timestamp": 1767355200000}
+
+
+@pytest.fixture
+def server(tmp_path):
+    with private_valkey(tmp_path / "var" / "redis") as url, redis.Redis.from_url(url) as client:
+        yield client
+
+
+@pytest.fixture
+def sent(server, invoke):
+    """An event in the log, another one that waits, and a history."""
+    keys = keys_of("default", partition_of("u"))
+    for event_id in ("a", "b"):
+        values = EVENT | {"event_id": event_id}
+        event = Interaction.model_validate(values, context={"now_ms": EVENT["timestamp"]})
+        server.xadd(keys.events, encode_event(event))
+        if event_id == "a":
+            assert invoke("events", "drain").code == 0
+    server.zadd(keys.history("u"), {"+t\0i": EVENT["timestamp"]})
+
+
+@pytest.mark.usefixtures("sent")
+def test_all_that_is_known_of_a_user_is_exported_as_json(invoke):
+    told = json.loads(invoke("users", "export", "u").out)
+    assert [entry["item_id"] for entry in told["history"]] == ["i"]
+    assert [event["event_id"] for event in told["waiting_events"]] == ["b"]
+    assert told["logged_events"] == [EVENT | {"value": 1.0}]
+    assert told["versions"] == []
+
+
+@pytest.mark.usefixtures("sent")
+def test_an_erased_user_is_nowhere_and_that_can_be_checked(invoke):
+    known = invoke("users", "erase", "u", "--check")
+    assert (known.code, "rows of the event log: 1" in known.out) == (1, True)
+    erased = invoke("users", "erase", "u")
+    assert erased.code == 0, erased.err
+    checked = invoke("users", "erase", "u", "--check")
+    assert checked.code == 0
+    assert checked.out.splitlines() == [
+        "history in Redis: 0",
+        "waiting events in Redis: 0",
+        "rows of the event log: 0",
+    ]
+
+
+@pytest.mark.usefixtures("sent")
+def test_an_erased_item_is_nowhere_and_that_can_be_checked(invoke):
+    assert invoke("items", "erase", "i", "--check").code == 1
+    erased = invoke("items", "erase", "i")
+    assert erased.code == 0, erased.err
+    assert invoke("items", "erase", "i", "--check").code == 0
+
+
+def test_versions_that_still_know_a_user_are_named(invoke, workspace):
+    import pyarrow.parquet as pq
+
+    [path] = (workspace / "var" / "artifacts" / "default").glob("*/ids.parquet")
+    user_id = pq.read_table(path)["id"][0].as_py()
+    erased = invoke("users", "erase", user_id)
+    assert (erased.code, path.parent.name in erased.out) == (0, True)
+    assert invoke("users", "erase", user_id, "--check").code == 1
