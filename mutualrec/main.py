@@ -21,6 +21,7 @@ from mutualrec.commands import (
     funds,
     importing,
     keys,
+    scheduling,
     serving,
     training,
     versions,
@@ -46,6 +47,7 @@ for group in (
     training.commands,
     benchmarking.commands,
     serving.commands,
+    scheduling.commands,
     doctor.commands,
     capacity.commands,
     versions.commands,
@@ -94,6 +96,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         valkey.PrivateValkeyError,
         import_module("mutualrec.workspace").WorkspaceNameInvalid,
         import_module("mutualrec.listening").CannotListen,
+        import_module("mutualrec.retraining.cron").CronInvalid,
     )
 
 
@@ -149,7 +152,7 @@ def _fail(console: Console, message: str) -> NoReturn:
 
 def _extra_of(module: str) -> str | None:
     extras = {
-        "training": ("torch", "torch_geometric", "polars", "matplotlib", "scipy"),
+        "training": ("torch", "torch_geometric", "apscheduler", "polars", "matplotlib", "scipy"),
         "service": ("fastapi", "uvicorn", "faiss", "orjson", "prometheus_client"),
     }
     root = module.split(".")[0]

@@ -26,6 +26,7 @@ from service.routes import (
     lists,
     recommend,
     sessions,
+    training,
     users,
     versions,
 )
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         investments.router,
         companies.router,
         versions.router,
+        training.router,
         experiments.router,
     ):
         add_routes(app, router)

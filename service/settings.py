@@ -82,6 +82,13 @@ class Settings(BaseSettings):
         max_batch_events: larger batches are refused with 413.
         max_batch_users: requests for more users at once are refused with 413.
         lease_ttl_s: seconds after which a trainer that stopped renewing its lease has lost it.
+        train_cron: when the scheduler trains, as five fields of cron in UTC; empty for never.
+        train_after_events: it also trains after so many new events; None for no number.
+        train_jitter_s: seconds by which a training by time may be late, at random.
+        train_max_s: seconds after which a training is stopped.
+        train_grace_s: seconds that it then has to end in order before it is killed.
+        train_nice: niceness of trainings, 0 to 19.
+        train_cores: cores that trainings may use; all if None.
         k_default: recommendations per answer when the request does not say.
         k_max: the most recommendations per answer.
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
@@ -130,6 +137,13 @@ class Settings(BaseSettings):
     max_batch_events: _Positive = 1000
     max_batch_users: _Positive = 100
     lease_ttl_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    train_cron: str = "0 * * * *"
+    train_after_events: _Positive | None = None
+    train_jitter_s: Annotated[int, Field(ge=0)] = 0
+    train_max_s: _Positive = 6 * 3600
+    train_grace_s: _Positive = 30
+    train_nice: Annotated[int, Field(ge=0, le=19)] = 10
+    train_cores: _Positive | None = None
     k_default: _Positive = 10
     k_max: _Positive = 500
     index: Literal["auto", "cpu", "gpu"] = "auto"

@@ -28,6 +28,7 @@ LAZY = {
 BODIES = {
     *("service.schemas", "service.events", "service.funds.schemas"),
     *("service.publishing.schemas", "service.experiments.measured", "service.erasure.schemas"),
+    "service.scheduling.schemas",
 }
 # The longest reasonable file; a longer one needs its reason stated here.
 LONGER_THAN_300 = set()

@@ -65,3 +65,18 @@ def test_containers_set_only_what_the_settings_know(name: str) -> None:
     ours = {key: value for key, value in variables.items() if key.startswith("MUTUALREC_")}
     assert ours
     Settings.load(ours)
+
+
+def test_the_trainer_is_the_scheduler() -> None:
+    script = (ROOT / "deploy" / "trainer.sh").read_text()
+    assert script.splitlines()[-1] == "exec mutualrec scheduler"
+    assert (
+        'CMD ["sh", "/usr/local/bin/trainer"]'
+        in (ROOT / "deploy" / "trainer.Dockerfile").read_text()
+    )
+
+
+def test_the_trainer_may_end_in_order_when_it_is_stopped() -> None:
+    trainer = COMPOSE["services"]["trainer"]
+    grace_s = int(trainer["stop_grace_period"].removesuffix("s"))
+    assert grace_s > Settings.load(trainer["environment"]).train_grace_s

@@ -8,9 +8,11 @@ from mutualrec.client.calls import get
 from mutualrec.client.experiments import Arm, Experiment, ExperimentReport, ExperimentReports
 from mutualrec.client.options import InCatalog, checked
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
+from service.scheduling.schemas import Asked, TrainingStatus
 
 _VERSIONS = "/v1/admin/versions"
 _EXPERIMENTS = "/v1/admin/experiments"
+_TRAIN = "/v1/admin/train"
 
 
 class DayOptions(InCatalog, total=False):
@@ -63,6 +65,17 @@ def prune(keep: int, options: Mapping[str, object]) -> Call[Pruned]:
     query = {"catalog": cast("str | None", body.pop("catalog", None))}
     route = _VERSIONS + "/prune"
     return Call("POST", route, Pruned, query, encoded(body), idempotent=False)
+
+
+def train(options: Mapping[str, object]) -> Call[Asked]:
+    """POST /admin/train: asking twice before it begins makes one training."""
+    query = cast(Query, checked(options, InCatalog))
+    return Call("POST", _TRAIN, Asked, query, status=202)
+
+
+def training(options: Mapping[str, object]) -> Call[TrainingStatus]:
+    """GET /admin/train."""
+    return get(_TRAIN, TrainingStatus, options, InCatalog)
 
 
 def experiments(options: Mapping[str, object]) -> Call[ExperimentReports]:

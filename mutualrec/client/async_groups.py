@@ -29,6 +29,7 @@ from service.funds.schemas import (
     TrendsResponse,
 )
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
+from service.scheduling.schemas import Asked, TrainingStatus
 from service.schemas import ItemResponse
 
 T = TypeVar("T")
@@ -128,6 +129,14 @@ class AsyncVersions(_Group):
     async def prune(self, keep: int, **options: Unpack[PruneOptions]) -> Pruned:
         """Deletes all but the newest `keep` versions; not sent again when there is no reply."""
         return await self._do(admin_calls.prune(keep, options))
+
+    async def train(self, **options: Unpack[InCatalog]) -> Asked:
+        """Asks a scheduler to train now."""
+        return await self._do(admin_calls.train(options))
+
+    async def training(self, **options: Unpack[InCatalog]) -> TrainingStatus:
+        """Who trains now, how the newest run ended, when the next is due."""
+        return await self._do(admin_calls.training(options))
 
 
 class AsyncExperiments(_Group):

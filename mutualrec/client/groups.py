@@ -29,6 +29,7 @@ from service.funds.schemas import (
     TrendsResponse,
 )
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
+from service.scheduling.schemas import Asked, TrainingStatus
 from service.schemas import ItemResponse
 
 T = TypeVar("T")
@@ -128,6 +129,14 @@ class Versions(_Group):
     def prune(self, keep: int, **options: Unpack[PruneOptions]) -> Pruned:
         """Deletes all but the newest `keep` versions; not sent again when there is no reply."""
         return self._do(admin_calls.prune(keep, options))
+
+    def train(self, **options: Unpack[InCatalog]) -> Asked:
+        """Asks a scheduler to train now."""
+        return self._do(admin_calls.train(options))
+
+    def training(self, **options: Unpack[InCatalog]) -> TrainingStatus:
+        """Who trains now, how the newest run ended, when the next is due."""
+        return self._do(admin_calls.training(options))
 
 
 class Experiments(_Group):

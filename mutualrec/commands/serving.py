@@ -124,11 +124,12 @@ def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
             )
         finally:
             client.close()
-    console = Console(soft_wrap=True)
-    if outcome.version is None:
-        console.print(f"catalog {catalog}: no new events, nothing to do")
-        raise typer.Exit(10)
-    console.print(
-        f"catalog {catalog}: {outcome.num_events} events in the log, "
-        f"version {outcome.version} is current"
-    )
+        # Within the lease, which records the exit code.
+        console = Console(soft_wrap=True)
+        if outcome.version is None:
+            console.print(f"catalog {catalog}: no new events, nothing to do")
+            raise typer.Exit(10)
+        console.print(
+            f"catalog {catalog}: {outcome.num_events} events in the log, "
+            f"version {outcome.version} is current"
+        )

@@ -1,8 +1,11 @@
 """Training under the lease of a catalog, wherever it was started: by hand, cron, a cluster."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from service.scheduling.lease import Lease
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def leased(settings: "Settings", catalog: str) -> Iterator["Lease"]:
-    """Hold the lease of a catalog until the block ends.
+    """Hold the lease of a catalog until the block ends, and record how the block ended.
 
     Args:
         settings: The service's settings, with a Redis URL.
@@ -27,6 +30,7 @@ def leased(settings: "Settings", catalog: str) -> Iterator["Lease"]:
     """
     from service.artifact import highest_fence
     from service.scheduling.lease import RENEWALS_PER_LEASE, holding
+    from service.scheduling.recording import RunRecord
     from service.store.connection import connect_blocking
 
     ttl_s = settings.lease_ttl_s
@@ -37,7 +41,49 @@ def leased(settings: "Settings", catalog: str) -> Iterator["Lease"]:
         connect_blocking(str(settings.redis_url), timeout_s=timeout_s) as client,
         holding(client, catalog, ttl_s=ttl_s, used_token=used_token) as lease,
     ):
-        yield lease
+        record = RunRecord(client, lease, lambda: time.time_ns() // 1_000_000)
+        record.begin()
+        try:
+            yield lease
+        except BaseException as error:
+            record.end(*exit_of(error), _current(settings, catalog))
+            raise
+        record.end(*exit_of(None), _current(settings, catalog))
+
+
+def exit_of(error: BaseException | None) -> tuple[int, str]:
+    """Return the exit code that a command ends with, and why.
+
+    Args:
+        error: What ended it; None for nothing.
+    """
+    from service.scheduling.status import REFUSED, RESULTS
+    from training.errors import QualityGateFailed
+
+    if isinstance(error, QualityGateFailed):
+        return REFUSED, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(error, typer.Exit | SystemExit) or error is None:
+        code = 0 if error is None else _code(error)
+        return code, RESULTS.get(code, f"ended with exit code {code}").replace("_", " ")
+    return 1, f"{type(error).__name__}: {error}"
+
+
+def _code(error: typer.Exit | SystemExit) -> int:
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
+
+
+def _current(settings: "Settings", catalog: str) -> str | None:
+    from service.artifact import current_version
+    from service.errors import ArtifactError
+
+    try:
+        return current_version(settings.artifacts, catalog)
+    except ArtifactError:
+        return None
 
 
 def while_held(lease: "Lease", progress: "Progress") -> "Progress":

@@ -54,7 +54,7 @@ class Lease:
         self.token = token
         self.catalog = catalog
         self._client = client
-        self._owner = owner
+        self.owner = owner
         self._ttl_s = ttl_s
         self._lost: str | None = None
 
@@ -79,8 +79,8 @@ class Lease:
             TrainerFenced: somebody else has it, or had it since.
             RedisError: Redis does not answer, so that it cannot be known.
         """
-        holder = _call(self._client, self.catalog, "renew", self._owner, self._ttl_s, self.token)
-        if holder is None or (holder.token, holder.owner) != (self.token, self._owner):
+        holder = _call(self._client, self.catalog, "renew", self.owner, self._ttl_s, self.token)
+        if holder is None or (holder.token, holder.owner) != (self.token, self.owner):
             self._lost = (
                 f"catalog {self.catalog!r}: the lease of this trainer (token {self.token}) ran out"
                 f" and went to {'another one' if holder is None else describe(holder)}; nothing was"
@@ -108,7 +108,7 @@ class Lease:
     def release(self) -> None:
         """Gives it back; where Redis does not answer it runs out."""
         try:
-            _call(self._client, self.catalog, "release", self._owner, self._ttl_s, self.token)
+            _call(self._client, self.catalog, "release", self.owner, self._ttl_s, self.token)
         except RedisError as error:
             logger.warning("the lease of catalog %s runs out by itself: %s", self.catalog, error)
 
@@ -165,9 +165,12 @@ def holding(client: Redis, catalog: str, *, ttl_s: float, used_token: int) -> It
 def holder_of(client: Redis, catalog: str) -> Holder | None:
     """Who trains the catalog now, None if nobody does."""
     keys = TrainingKeys(catalog)
-    value = cast("bytes | None", client.get(keys.lease))
-    left_ms = client.pttl(keys.lease)
-    if value is None or left_ms <= 0:
+    return parse_holder(client.get(keys.lease), client.pttl(keys.lease))
+
+
+def parse_holder(value: object, left_ms: object) -> Holder | None:
+    """What the lease's key and its time to live say."""
+    if not isinstance(value, bytes) or not isinstance(left_ms, int) or left_ms <= 0:
         return None
     token, _, owner = value.decode().partition(" ")
     return Holder(int(token), owner, left_ms / 1000)

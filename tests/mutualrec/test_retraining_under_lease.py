@@ -4,11 +4,13 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+import typer
 
-from mutualrec.retraining.leased import while_held
+from mutualrec.retraining.leased import exit_of, while_held
 from service.errors import TrainerFenced
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import acquire, holder_of
+from service.scheduling.status import read_status
 
 KEYS = TrainingKeys("default")
 
@@ -54,3 +56,26 @@ def test_a_trainer_learns_between_two_epochs_that_its_lease_is_gone(client):
         with pytest.raises(TrainerFenced):
             report("second")
     assert reported == ["first"]
+
+
+def test_its_end_is_recorded_with_exit_code_and_version(invoke, workspace, client):
+    assert invoke("retrain").code == 10
+    run = read_status(client, "default").run
+    pointer = workspace / "var" / "artifacts" / "default" / "CURRENT"
+    assert run is not None
+    assert (run.exit_code, run.message) == (10, "nothing new")
+    assert run.version == pointer.read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (None, (0, "promoted")),
+        (typer.Exit(20), (20, "refused")),
+        (SystemExit(143), (143, "ended with exit code 143")),
+        (KeyboardInterrupt(), (130, "interrupted")),
+        (OSError("no space left"), (1, "OSError: no space left")),
+    ],
+)
+def test_every_way_to_end_has_its_exit_code_and_reason(error, ending):
+    assert exit_of(error) == ending

@@ -123,6 +123,7 @@ def test_everything_else_needs_a_key(start, keys_file):
         ("GET", "/users/u1", "admin"),
         ("DELETE", "/v1/users/u1", "admin"),
         ("GET", "/admin/versions", "admin"),
+        ("POST", "/admin/train", "admin"),
         ("POST", "/v1/admin/rollback", "admin"),
         ("GET", "/unheard/of", "read"),
         ("POST", "/unheard/of", "write"),

@@ -185,6 +185,13 @@ def test_versions_can_be_compared_promoted_pinned_and_pruned(client, deploy):
     assert client.versions.prune(1, dry_run=True).deleted == []
 
 
+def test_a_training_can_be_asked_for_and_followed(client):
+    asked = client.versions.train()
+    status = client.versions.training()
+    assert status.request is not None
+    assert (status.request.request_id, status.request.state) == (asked.request_id, "waiting")
+
+
 def test_experiments_can_be_started_read_and_deleted(client):
     arms = [Arm(name="a", share=0.5), Arm(name="b", share=0.5, rules={"diversity": 0.4})]
     assert client.experiments.put("diverse", arms, description="?").running
@@ -274,6 +281,8 @@ def test_the_asynchronous_client_does_the_same(service, redis_url):
             assert (await client.items.put("new", metadata={"title": "t"})).metadata["title"] == "t"
             await client.items.delete("new")
             assert len((await client.versions.list()).versions) == 1
+            asked = await client.versions.train()
+            assert (await client.versions.training()).request.request_id == asked.request_id
             assert (await client.experiments.list()).experiments == []
             with pytest.raises(NotFound, match="no item"):
                 await client.similar("nothing")
