@@ -263,6 +263,11 @@ def keys_of(catalog: str, partition: int) -> Keys:
     return Keys(f"mr:{catalog}:{{{partition_name(partition)}}}:")
 
 
+def item_bodies_key(catalog: str) -> str:
+    """The hash of what was said of items: by id, `ItemChange` as JSON."""
+    return f"mr:{catalog}:{{items}}:bodies"
+
+
 def encode_event(event: Interaction) -> dict[str, str]:
     """Stream fields of an event: always the same names in the same order, which packs well."""
     return {

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from service.artifact import Fence, ManifestModel, current_version, enter, read_
 from service.errors import ArtifactNotFound
 from training.config import RunConfig, parse_run_config
 from training.data.dataset import Dataset, folder_fingerprint, read_dataset
+from training.data.item_states import ItemState, drain_items, of_items, with_states
 from training.data.merge import merge_events
+from training.data.tables import read_table
 from training.ensemble import Method
 from training.ensemble_folder import ChosenEnsemble, build_ensemble
 from training.errors import DataError, RetrainingBusy
@@ -110,8 +112,9 @@ def retrain(
         progress: Opens a progress display for (name, epochs, metric).
         fence: The lease held; it shuts out trainers with older ones from now on.
 
-    There is something new when the event log has grown since the current version, or when other
-    data was imported into the base dataset's folder.
+    There is something new when the event log has grown since the current version, when other data
+    was imported into the base dataset's folder, or when vectors or metadata were given to an item
+    that is learned from.
 
     Raises:
         ArtifactNotFound: Nothing was published in the catalog yet.
@@ -131,12 +134,14 @@ def retrain(
         manifest = read_manifest(artifacts, catalog, version)
         recipe = Recipe.of(manifest)
         watermark = drain(client, catalog, events / catalog).watermark
-        base = folder_fingerprint(recipe.dataset_folder)
+        said = drain_items(client, catalog, events / catalog)
+        states = _learnable(recipe, events / catalog, said)
+        base = with_states(folder_fingerprint(recipe.dataset_folder), states)
         if dict(watermark) == dict(manifest.watermark) and base == _base_of(manifest):
             return Outcome(None, 0)
         log = read_events(events / catalog)
         folder = workspace / _key(manifest.recipe, watermark, base)
-        dataset, chosen = _learn(recipe, log, folder, cache, progress)
+        dataset, chosen = _learn(recipe, log, states, folder, cache, progress)
         new_version = publish(
             dataset,
             chosen,
@@ -171,12 +176,25 @@ def _alone(workspace: Path, catalog: str) -> Iterator[None]:
         yield
 
 
+def _learnable(recipe: Recipe, events: Path, states: Sequence[ItemState]) -> Sequence[ItemState]:
+    """What was said of items that someone had to do with, or that the base data has."""
+    if not states:
+        return states
+    known = read_table(recipe.dataset_folder / "items.parquet")["item_id"].to_list()
+    return of_items(states, [*known, *read_events(events)["item_id"].to_pylist()])
+
+
 def _learn(
-    recipe: Recipe, log: pa.Table, folder: Path, cache: Path, progress: Progress
+    recipe: Recipe,
+    log: pa.Table,
+    states: Sequence[ItemState],
+    folder: Path,
+    cache: Path,
+    progress: Progress,
 ) -> tuple[Dataset, ChosenEnsemble]:
     data = folder / "dataset"
     if not (data / "dataset.toml").exists():
-        merged = merge_events(recipe.dataset_folder, log, data)
+        merged = merge_events(recipe.dataset_folder, log, data, states=states)
         if merged.rejected:
             reasons = merged.rejects["reason"].value_counts(sort=True).rows()
             logger.warning("%d logged events cannot be learned from: %s", merged.rejected, reasons)

@@ -12,6 +12,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from service.events import item_bodies_key
 from service.item_change import ItemChange
 from service.store.client import EventStore
 
@@ -103,5 +104,6 @@ async def _bodies(redis: Redis, key: str, item_ids: list[bytes]) -> list[bytes |
 
 
 def _keys(catalog: str) -> tuple[str, str, str]:
-    prefix = f"mr:{catalog}:{{items}}:"
-    return prefix + "bodies", prefix + "changes", prefix + "number"
+    bodies = item_bodies_key(catalog)
+    prefix = bodies.removesuffix("bodies")
+    return bodies, prefix + "changes", prefix + "number"

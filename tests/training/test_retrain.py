@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -5,13 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import redis
 
 from service.artifact import Artifact, Fence, current_version, load_artifact
 from service.errors import TrainerFenced
-from service.events import PARTITIONS, Interaction, encode_event, keys_of, partition_of
+from service.events import (
+    PARTITIONS,
+    Interaction,
+    encode_event,
+    item_bodies_key,
+    keys_of,
+    partition_of,
+)
 from training.config import RunConfig
 from training.data.dataset import Dataset
 from training.data.importers.demo import import_demo
@@ -46,6 +55,11 @@ class Shop:
             taken = Interaction.model_validate(values, context={"now_ms": NOW_MS})
             stream = keys_of("default", partition_of(taken.user_id)).events
             self.client.xadd(stream, encode_event(taken))
+
+    def say(self, item_id: str, **state: object) -> None:
+        """What the service writes when an item is put."""
+        body = {"deleted": False, "hidden": False, "metadata": {}, "features": {}} | state
+        self.client.hset(item_bodies_key("default"), item_id, json.dumps(body))
 
     def retrain(self, progress=silent, fence: Fence | None = None) -> Outcome:
         return retrain(
@@ -207,3 +221,54 @@ def test_a_trainer_whose_lease_is_gone_when_it_wants_to_publish_changes_nothing(
         shop.retrain(fence=Fence(1, lambda: None))
     assert shop.current == before
     assert shop.retrain(fence=Fence(3, lambda: None)).version == shop.current
+
+
+def vector(shop, value: float = 1.0) -> list[float]:
+    return [value] + [0.0] * (shop.artifact.features["image"].shape[1] - 1)
+
+
+def metadata(shop, item_id: str) -> dict[str, object]:
+    artifact = shop.artifact
+    return artifact.item_metadata.slice(artifact.item_ids.index(item_id), 1).to_pylist()[0]
+
+
+def test_what_was_said_of_an_item_is_learned_from_once_someone_had_to_do_with_it(shop):
+    features = {"image": vector(shop, 2.0), "text": [1.0]}
+    shop.say("lamp", metadata={"category": "Seating"}, features=features)
+    assert shop.retrain().version is None
+    shop.post({"user_id": "newcomer", "item_id": "lamp"})
+    shop.retrain()
+    artifact = shop.artifact
+    row = artifact.item_ids.index("lamp")
+    np.testing.assert_array_equal(artifact.features["image"][row], vector(shop))
+    # The text vector has a wrong width: it was given to a version with other data.
+    assert not artifact.features["text"][row].any()
+    assert metadata(shop, "lamp")["category"] == "Seating"
+
+
+def test_a_vector_given_to_a_known_item_is_something_new_to_learn_from(shop):
+    item = shop.artifact.item_ids[0]
+    shop.say(item, features={"image": vector(shop)})
+    first = shop.retrain().version
+    np.testing.assert_array_equal(shop.artifact.features["image"][0], vector(shop))
+    assert (first is None, shop.retrain().version) == (False, None)
+    shop.say(item, metadata={"category": None}, features={"image": vector(shop, -1.0)})
+    assert shop.retrain().version == shop.current
+    assert metadata(shop, item)["category"] is None
+
+
+def test_what_was_said_of_items_stays_when_redis_loses_its_data(shop):
+    shop.say("lamp", features={"image": vector(shop)})
+    shop.retrain()
+    shop.client.flushall()
+    shop.post({"user_id": "newcomer", "item_id": "lamp"})
+    shop.retrain()
+    assert shop.artifact.features["image"][shop.artifact.item_ids.index("lamp")].any()
+
+
+def test_deleted_items_and_states_that_are_none_are_passed_over(shop, caplog):
+    deleted, damaged = shop.artifact.item_ids[:2]
+    shop.say(deleted, deleted=True, features={"image": vector(shop)})
+    shop.client.hset(item_bodies_key("default"), damaged, "[]")
+    assert shop.retrain().version is None
+    assert "cannot be learned from" in caplog.text

@@ -1,7 +1,7 @@
 """A data set and rows of the event log, merged into a new data set."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from service.events import FEEDBACK_TYPES
 from training.data.dataset import DatasetDraft, read_draft, write_dataset
 from training.data.forgetting import erasures_of, forget
+from training.data.item_join import join_items
+from training.data.item_states import ItemState
 from training.data.tables import Neighbours
 from training.data.validation import DAY_MS, EARLIEST_MS, MAX_ID_BYTES
 from training.errors import SchemaError
@@ -60,6 +62,7 @@ def merge_events(
     events: pa.Table,
     target: Path,
     *,
+    states: Sequence[ItemState] = (),
     clock: Callable[[], float] = time.time,
 ) -> MergeReport:
     """Write a data set that holds a base data set and rows of the event log.
@@ -76,6 +79,7 @@ def merge_events(
         events: Columns user_id, item_id, type, event_id (text), value (float or null), timestamp
             (int64 epoch ms).
         target: Folder of the merged data set.
+        states: What was said of items through the service, joined to those the target has.
         clock: Seconds since the epoch.
 
     Raises:
@@ -95,7 +99,7 @@ def merge_events(
         .join(known, on=_ROW, how="anti", nulls_equal=True, maintain_order="left")
     )
     merged, new_users, new_items = _extend(base, known, fresh)
-    warnings = write_dataset(target, merged, clock=clock)
+    warnings = write_dataset(target, join_items(merged, states), clock=clock)
     return MergeReport(
         read=len(given),
         added=len(fresh),
