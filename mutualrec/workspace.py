@@ -57,6 +57,11 @@ class Workspace:
         """Folder of the event log of all catalogs."""
         return self.home / "events"
 
+    @property
+    def fund_quarters(self) -> Path:
+        """Folder of versions that know the filings up to a quarter, for reports on funds."""
+        return self.home / "fund-quarters"
+
     def retraining(self, catalog: str) -> Path:
         """Folder of the retraining runs of a catalog."""
         return self.home / "retraining" / catalog
