@@ -1,10 +1,17 @@
 """What the endpoints that recommend have in common around an answer."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
+from service.answers import Demand, Json, Someone, answer, ask, content_of
 from service.metrics import timed
+from service.recommend import fetched, padded, recommend
 from service.snapshot import Snapshot
 from service.state import ServiceState
 
@@ -14,20 +21,67 @@ INLINE_ITEMS = 20_000
 _T = TypeVar("_T")
 
 
-async def run_search(
-    state: ServiceState, snapshot: Snapshot, work: Callable[[], _T], *, is_plain: bool
-) -> _T:
-    """Does the work at once where it is short, in a search thread where it is not.
+async def answer_one(
+    state: ServiceState, catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand
+) -> Json:
+    """The content of one answer; plain ones of the same moment share a search.
+
+    Raises:
+        InvalidParameter: the rules do not fit the catalog, or the cursor is none of this request.
+    """
+    if not demand.is_plain:
+        return await run_search(
+            state, snapshot, partial(answer, catalog, snapshot, someone, demand)
+        )
+    start = time.perf_counter()
+    asked = ask(catalog, snapshot, someone, demand)
+    found, query = None, asked.view.query
+    if query is not None:
+        wanted, is_quick = fetched(asked.view, asked.k), snapshot.search_s < INLINE_SEARCH_S
+        found = await state.queue.search(snapshot.index, query, wanted, quick=is_quick)
+    items = padded(snapshot, asked.view, asked.k, found)
+    content = content_of(catalog, snapshot, someone, demand, asked, items)
+    state.metrics.ranking_seconds.observe(time.perf_counter() - start)
+    return content
+
+
+def answer_many(catalog: str, wanted: Sequence[tuple[Someone, Snapshot, Demand]]) -> list[Json]:
+    """The contents of many answers; all that need no rules share one search of their version.
+
+    Raises:
+        InvalidParameter: the rules do not fit the catalog, or the cursor is none of this request.
+    """
+    asked = [ask(catalog, snapshot, someone, demand) for someone, snapshot, demand in wanted]
+    together: dict[int, list[int]] = defaultdict(list)
+    for number, (one, (_, snapshot, demand)) in enumerate(zip(asked, wanted, strict=True)):
+        if demand.rules is None and one.view.query is not None:
+            together[id(snapshot.index)].append(number)
+    found: dict[int, tuple[list[float], list[int]]] = {}
+    for numbers in together.values():
+        queries = np.array([asked[number].view.query for number in numbers])
+        most = max(fetched(asked[number].view, asked[number].k) for number in numbers)
+        scores, rows = wanted[numbers[0]][1].index.search(queries, most)
+        found |= zip(numbers, zip(scores.tolist(), rows.tolist(), strict=True), strict=True)
+    contents = []
+    for number, (one, (someone, snapshot, demand)) in enumerate(zip(asked, wanted, strict=True)):
+        if demand.rules is None:
+            items = padded(snapshot, one.view, one.k, found.get(number))
+        else:
+            items = recommend(snapshot, one.view, one.k, demand.rules) if one.k > 0 else []
+        contents.append(content_of(catalog, snapshot, someone, demand, one, items))
+    return contents
+
+
+async def run_search(state: ServiceState, snapshot: Snapshot, work: Callable[[], _T]) -> _T:
+    """Does the work at once where the catalog is small, in a search thread where it is not.
 
     Args:
         state: the application.
         snapshot: the version that answers.
         work: what to do.
-        is_plain: whether it is one search and nothing else.
     """
-    is_short = is_plain or snapshot.index.num_items <= INLINE_ITEMS
     ranked = timed(state.metrics.ranking_seconds.observe, work)
-    if snapshot.search_s < INLINE_SEARCH_S and is_short:
+    if snapshot.search_s < INLINE_SEARCH_S and snapshot.index.num_items <= INLINE_ITEMS:
         return ranked()
     return await asyncio.get_running_loop().run_in_executor(state.searches, ranked)
 

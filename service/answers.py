@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from service.cursor import MAX_SHOWN, Cursor, decode_cursor, request_fingerprint, shown_rows
 from service.experiments.arms import Arm
@@ -48,7 +46,7 @@ class Demand:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is asked for that costs more than a search."""
+        """Whether one search is all that costs anything."""
         return self.rules is None and not self.explain and self.cursor is None
 
 
@@ -65,11 +63,37 @@ class Someone:
     degraded: bool
 
 
+@dataclass
+class Asked:
+    """A demand that is ready to be ranked.
+
+    Attributes:
+        view: who is answered.
+        k: how many items this page has; 0 for none.
+        cursor: where a list goes on, None for one that is no page.
+    """
+
+    view: UserView
+    k: int
+    cursor: Cursor | None
+
+
 def answer(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -> Json:
     """The content of one answer, but for the time it took.
 
     Raises:
         InvalidParameter: the rules do not fit the catalog, or the cursor is none of this request.
+    """
+    asked = ask(catalog, snapshot, someone, demand)
+    items = recommend(snapshot, asked.view, asked.k, demand.rules) if asked.k > 0 else []
+    return content_of(catalog, snapshot, someone, demand, asked, items)
+
+
+def ask(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -> Asked:
+    """What an answer needs before the search.
+
+    Raises:
+        InvalidParameter: the cursor is none of this request.
     """
     view = view_user(
         snapshot,
@@ -79,25 +103,36 @@ def answer(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -
         now_ms=time.time_ns() // 1_000_000,
     )
     if demand.arm is not None:
-        view = replace(view, query=demand.arm.weighed(snapshot, view.query))
-    cursor, num_before = _cursor(catalog, someone, demand), 0
-    k = demand.k
-    if cursor is not None:
-        num_before = len(cursor.shown)
-        k = min(k, MAX_SHOWN - num_before)
-        view = view.without(shown_rows(snapshot, cursor))
-    items = recommend(snapshot, view, k, demand.rules) if k > 0 else []
-    return {
-        "user_id": someone.user_id,
-        **({} if someone.session_id is None else {"session_id": someone.session_id}),
-        "recommendation_id": cursor.recommendation_id if cursor else _new_id(demand),
-        **({} if demand.arm is None else demand.arm.names),
-        "model_version": snapshot.version,
-        "catalog": catalog,
-        "items": _items(snapshot, view, items, demand, num_before),
-        "next_cursor": _next(snapshot, cursor, items, k) if cursor else None,
-        "degraded": someone.degraded,
-    }
+        view.query = demand.arm.weighed(snapshot, view.query)
+    cursor = _cursor(catalog, someone, demand)
+    if cursor is None:
+        return Asked(view, demand.k, None)
+    k = min(demand.k, MAX_SHOWN - len(cursor.shown))
+    return Asked(view.without(shown_rows(snapshot, cursor).tolist()), k, cursor)
+
+
+def content_of(
+    catalog: str,
+    snapshot: Snapshot,
+    someone: Someone,
+    demand: Demand,
+    asked: Asked,
+    items: Sequence[Recommended],
+) -> Json:
+    """The content of an answer that has these items."""
+    cursor = asked.cursor
+    content: Json = {"user_id": someone.user_id}
+    if someone.session_id is not None:
+        content["session_id"] = someone.session_id
+    content["recommendation_id"] = cursor.recommendation_id if cursor else _new_id(demand)
+    if demand.arm is not None:
+        content |= demand.arm.names
+    content["model_version"] = snapshot.artifact.version
+    content["catalog"] = catalog
+    content["items"] = _items(snapshot, asked, items, demand)
+    content["next_cursor"] = _next(snapshot, cursor, items, asked.k) if cursor else None
+    content["degraded"] = someone.degraded
+    return content
 
 
 def _new_id(demand: Demand) -> str:
@@ -124,25 +159,16 @@ def _next(snapshot: Snapshot, cursor: Cursor, items: Sequence[Recommended], k: i
 
 
 def _items(
-    snapshot: Snapshot,
-    view: UserView,
-    answer: Sequence[Recommended],
-    demand: Demand,
-    num_before: int,
+    snapshot: Snapshot, asked: Asked, answer: Sequence[Recommended], demand: Demand
 ) -> list[Json]:
     item_ids = snapshot.artifact.item_ids
+    first = 1 if asked.cursor is None else 1 + len(asked.cursor.shown)
     items: list[Json] = [
-        {
-            "item_id": item_ids[item.item_row],
-            "score": item.score,
-            "rank": rank,
-            "source": item.source,
-        }
-        for rank, item in enumerate(answer, start=num_before + 1)
+        {"item_id": item_ids[row], "score": score, "rank": rank, "source": source}
+        for rank, (row, score, source) in enumerate(answer, first)
     ]
     if demand.explain:
-        owned = np.concatenate([view.known, np.setdiff1d(view.fresh, view.known)])
-        told = explain(snapshot, view.query, owned, answer)
+        told = explain(snapshot, asked.view.query, asked.view.owned, answer)
         items = [item | why for item, why in zip(items, told, strict=True)]
     if demand.metadata:
         with_metadata(snapshot, [item.item_row for item in answer], items)

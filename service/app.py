@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -39,8 +39,13 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service for these settings; nothing is loaded or connected before it starts."""
+def create_app(settings: Settings, on_started: Callable[[], None] | None = None) -> FastAPI:
+    """The service for these settings; nothing is loaded or connected before it starts.
+
+    Args:
+        settings: all of them.
+        on_started: called when every catalog was looked at once.
+    """
     configure_logging(settings.log_level)
     state = ServiceState(settings)
     app = GuardedFastAPI(
@@ -57,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = state
+    app.state.on_started = on_started
     _add_middleware(app, state)
     install_problem_handlers(app)
     for router in (
@@ -113,6 +119,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(state.catalogs.refresh)
     await state.experiments.follow()
     state.has_started = True
+    if app.state.on_started is not None:
+        app.state.on_started()
     polling = [
         asyncio.create_task(state.catalogs.poll(settings.poll_interval_s)),
         asyncio.create_task(_poll_keys(state.keys, settings.poll_interval_s)),

@@ -56,7 +56,7 @@ def weight_of(types: Mapping[str, int], weights: Mapping[str, EventWeight], now_
         weights: event type to its weight; others count 1.
         now_ms: epoch ms.
     """
-    counted = (weights.get(name, _ONE).at_age(now_ms - at) for name, at in types.items())
+    counted = [weights.get(name, _ONE).at_age(now_ms - at) for name, at in types.items()]
     return max(counted, default=1.0)
 
 

@@ -41,6 +41,8 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=registry,
         )
+        # Finding a metric by its labels takes longer than counting.
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.model = Gauge(
             "mutualrec_model_info",
             "1 for the version each catalog serves.",
@@ -101,6 +103,17 @@ class Metrics:
             ["catalog", "experiment", "arm", "type"],
             registry=registry,
         )
+
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Notes a request that was answered."""
+        key = (route, method, status)
+        found = self._of_requests.get(key)
+        if found is None:
+            found = (self.requests.labels(route, method, str(status)), self.latency.labels(route))
+            self._of_requests[key] = found
+        number, latency = found
+        number.inc()
+        latency.observe(seconds)
 
     def swapped(self, catalog: str, old: str | None, new: str, published_at: float) -> None:
         """Notes that a catalog serves another version, published at that time (epoch seconds)."""

@@ -1,11 +1,10 @@
 """Around every request: id, size limit, metrics, security headers, an answer when all fails."""
 
 import logging
+import os
 import re
 import time
-import uuid
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,6 +31,7 @@ SECURITY_HEADERS = (
     ),
 )
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -55,8 +55,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = _request_id(headers)
+        request_id, announced_bytes = _read_headers(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         start = time.perf_counter()
         status = 0
@@ -73,7 +72,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if _announced_bytes(headers) > self._max_body_bytes:
+            if announced_bytes > self._max_body_bytes:
                 response = problem(scope, 413, self._too_large())
                 await response(scope, receive, send_and_note)
             else:
@@ -110,9 +109,10 @@ class RequestMiddleware:
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         refused_at = scope["state"].get("refused_at") or "unmatched"
         route = getattr(scope.get("route"), "path_format", refused_at)
-        self._metrics.requests.labels(route, _method(scope), str(status)).inc()
-        self._metrics.latency.labels(route).observe(seconds)
+        self._metrics.count_request(route, _method(scope), status, seconds)
         level = logging.WARNING if status >= 500 else logging.DEBUG
+        if not logger.isEnabledFor(level):
+            return
         logger.log(
             level,
             "request",
@@ -125,16 +125,19 @@ class RequestMiddleware:
         )
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _announced_bytes(headers: Headers) -> int:
-    length = headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else 0
+def _read_headers(scope: Scope) -> tuple[str, int]:
+    """The request's id, made up where it has none, and how many bytes of body it announces."""
+    request_id, length = "", b""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and not request_id:
+            request_id = value.decode("latin-1")
+        elif name == b"content-length":
+            length = value
+    if not (request_id and _REQUEST_ID.fullmatch(request_id)):
+        request_id = os.urandom(16).hex()
+    return request_id, int(length) if length.isdigit() else 0
 
 
 def _method(scope: Scope) -> str:
-    known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-    return scope["method"] if scope["method"] in known else "other"
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"

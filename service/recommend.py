@@ -1,39 +1,46 @@
 """What to recommend to one user: pure computation on one snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.event_weights import weight_of
-from service.index import search_excluding
 from service.recommended import Recommended
 from service.rules import Rules, rank
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
 from service.user_vector import user_vector
 
+_NOBODY: frozenset[int] = frozenset()
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class UserView:
     """What a version knows of someone.
 
     Attributes:
         query: [D] float32, None when nothing is known that could rank items.
-        known: item rows [n] that the version knows the user to have, distinct.
-        fresh: item rows [m] of positive events since, distinct; some may be known.
-        excluded: distinct item rows that may not come.
+        known: item rows that the version knows the user to have.
+        fresh: item rows of positive events since; some may be known.
+        excluded: item rows that may not come.
     """
 
     query: NDArray[np.float32] | None
-    known: NDArray[np.int64]
-    fresh: NDArray[np.int64]
-    excluded: NDArray[np.int64]
+    known: Collection[int]
+    fresh: Collection[int]
+    excluded: frozenset[int]
 
-    def without(self, rows: NDArray[np.int64]) -> "UserView":
+    @property
+    def owned(self) -> NDArray[np.int64]:
+        """Rows [n] of what the user has, what happened since last."""
+        known = sorted(self.known)
+        return as_rows([*known, *sorted(set(self.fresh).difference(known))])
+
+    def without(self, rows: Iterable[int]) -> "UserView":
         """The same with more rows excluded."""
-        return replace(self, excluded=np.union1d(self.excluded, rows)) if len(rows) else self
+        return replace(self, excluded=self.excluded.union(rows))
 
 
 def view_user(
@@ -54,15 +61,23 @@ def view_user(
         now_ms: epoch ms, which events age by.
     """
     user_row = None if user_id is None else snapshot.user_rows.get(user_id)
-    known = _no_rows() if user_row is None else _as_rows(snapshot.artifact.seen(user_row))
-    positive = _history_rows(snapshot, history, positive=True)
-    negative = _history_rows(snapshot, history, positive=False)
-    excluded = np.unique(np.concatenate([known, positive, negative])) if exclude_seen else negative
-    if len(snapshot.hidden_rows):
-        excluded = np.union1d(excluded, snapshot.hidden_rows)
-    fresh, weights = _weighted(snapshot, history, np.setdiff1d(positive, known), now_ms)
+    known = _NOBODY if user_row is None else frozenset(snapshot.artifact.seen(user_row).tolist())
+    positive: dict[int, HistoryItem] = {}
+    negative: list[int] = []
+    for item in history:
+        row = snapshot.item_rows.get(item.item_id)
+        if row is None:
+            continue
+        if item.positive:
+            positive[row] = item
+        else:
+            negative.append(row)
+    excluded = known.union(positive, negative) if exclude_seen else frozenset(negative)
+    if snapshot.hidden:
+        excluded |= snapshot.hidden
+    fresh, weights = _weighted(snapshot, positive, known, now_ms)
     query = user_vector(snapshot.artifact, snapshot.fold_in, user_row, fresh, weights)
-    return UserView(query, known, positive, excluded)
+    return UserView(query, known, positive.keys(), excluded)
 
 
 def recommend(
@@ -79,59 +94,71 @@ def recommend(
     Raises:
         InvalidParameter: the rules do not fit the catalog.
     """
-    query, excluded = view.query, view.excluded
     if rules is not None:
-        return rank(snapshot, query, excluded, k, rules)
+        return rank(snapshot, view.query, as_rows(view.excluded), k, rules)
+    if view.query is None:
+        return padded(snapshot, view, k, None)
+    scores, rows = snapshot.index.search(view.query[None, :], fetched(view, k))
+    return padded(snapshot, view, k, (scores[0].tolist(), rows[0].tolist()))
+
+
+def fetched(view: UserView, k: int) -> int:
+    """How many items to search for, so that k are left when the excluded ones are dropped.
+
+    That is exact, on a flat index as fast as searching for k, and right on a GPU too, whose indexes
+    ignore what they are told to leave out.
+    """
+    return k + len(view.excluded)
+
+
+def padded(
+    snapshot: Snapshot, view: UserView, k: int, found: tuple[list[float], list[int]] | None
+) -> list[Recommended]:
+    """The best of what was found, then popular items.
+
+    Args:
+        snapshot: the version that answers.
+        view: who it answers.
+        k: how many; 0 for none.
+        found: falling scores and the rows of at least `fetched` items; None for someone whom
+            nothing can be ranked for.
+    """
+    excluded = view.excluded
     answer: list[Recommended] = []
-    if query is not None:
-        scores, rows = search_excluding(snapshot.index, query, k, excluded)
-        answer = [
-            Recommended(row, score, "model")
-            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
-    if len(answer) < k:
-        chosen = np.array([item.item_row for item in answer], np.int64)
-        answer += _popular(snapshot, np.concatenate([excluded, chosen]), k - len(answer))
-    return answer
+    if k < 1:
+        return answer
+    if found is not None:
+        for score, row in zip(*found, strict=True):
+            if row not in excluded:
+                answer.append(Recommended(row, score, "model"))
+                if len(answer) == k:
+                    return answer
+    return answer + _popular(snapshot, excluded.union(a.item_row for a in answer), k - len(answer))
 
 
-def _popular(snapshot: Snapshot, excluded: NDArray[np.int64], k: int) -> list[Recommended]:
-    candidates = snapshot.popular_rows[: k + len(excluded)]
-    rows = candidates[~np.isin(candidates, excluded)][:k]
-    scores = snapshot.artifact.popularity[rows]
-    return [
-        Recommended(row, score, "popular")
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-    ]
+def as_rows(rows: Iterable[int]) -> NDArray[np.int64]:
+    """Rows as an array."""
+    return np.array([*rows], np.int64)
+
+
+def _popular(snapshot: Snapshot, excluded: frozenset[int], k: int) -> list[Recommended]:
+    candidates = snapshot.popular_rows[: k + len(excluded)].tolist()
+    rows = [row for row in candidates if row not in excluded][:k]
+    scores = snapshot.artifact.popularity[rows].tolist()
+    return [Recommended(row, score, "popular") for row, score in zip(rows, scores, strict=True)]
 
 
 def _weighted(
-    snapshot: Snapshot, history: Sequence[HistoryItem], rows: NDArray[np.int64], now_ms: int
+    snapshot: Snapshot,
+    positive: dict[int, HistoryItem],
+    known: frozenset[int],
+    now_ms: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Those of the rows that count for anything, and how much each does."""
-    if not len(rows):
-        return rows, np.zeros(0)
-    by_row = {snapshot.item_rows.get(item.item_id): item.types for item in history}
-    weights = np.array(
-        [weight_of(by_row[row], snapshot.event_weights, now_ms) for row in rows.tolist()]
-    )
-    return rows[weights > 0], weights[weights > 0]
-
-
-def _history_rows(
-    snapshot: Snapshot, history: Sequence[HistoryItem], *, positive: bool
-) -> NDArray[np.int64]:
-    rows = {
-        snapshot.item_rows[item.item_id]
-        for item in history
-        if item.positive is positive and item.item_id in snapshot.item_rows
-    }
-    return np.array(sorted(rows), np.int64)
-
-
-def _as_rows(rows: NDArray[np.int32]) -> NDArray[np.int64]:
-    return np.unique(rows).astype(np.int64)
-
-
-def _no_rows() -> NDArray[np.int64]:
-    return np.zeros(0, np.int64)
+    """What is new to the version and counts for anything, and how much each does."""
+    counted: list[tuple[int, float]] = []
+    for row in sorted(positive):
+        if row not in known:
+            weight = weight_of(positive[row].types, snapshot.event_weights, now_ms)
+            if weight > 0:
+                counted.append((row, weight))
+    return as_rows(row for row, _ in counted), np.array([weight for _, weight in counted])

@@ -1,13 +1,11 @@
 """One recommended item, as every step of an answer passes it on."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Source = Literal["model", "popular"]
 
 
-@dataclass(frozen=True)
-class Recommended:
+class Recommended(NamedTuple):
     """`score` is the model's inner product or the item's popularity, with its boosts added."""
 
     item_row: int

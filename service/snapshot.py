@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from statistics import median
+from functools import cached_property
 from types import MappingProxyType
 from typing import cast
 
@@ -39,7 +39,7 @@ class Snapshot:
         event_types: the catalog's event types and their signs; empty when it did not say.
         event_weights: how much an event of each of those types counts.
         fold_in: what moves a user's vector.
-        search_s: median seconds of one search during warm-up.
+        search_s: seconds of the quickest search during warm-up: others may have been busy.
         columns: the items' metadata, for filters and caps.
         similarity: how alike the items are.
         trends: what is popular at any decay.
@@ -63,6 +63,11 @@ class Snapshot:
     hidden_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     changes: Mapping[str, ItemChange] = field(default_factory=dict)
     num_added: int = 0
+
+    @cached_property
+    def hidden(self) -> frozenset[int]:
+        """The same rows."""
+        return frozenset(self.hidden_rows.tolist())
 
     @property
     def num_trained(self) -> int:
@@ -181,4 +186,4 @@ def _warm_up(artifact: Artifact, index: ItemIndex) -> float:
         seconds.append(time.perf_counter() - start)
         if not np.isfinite(scores).all() or rows.min() < 0 or rows.max() >= index.num_items:
             raise ArtifactCorrupt(f"{artifact.folder}: the index gives impossible answers")
-    return median(seconds)
+    return min(seconds)

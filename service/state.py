@@ -10,6 +10,7 @@ from service.access import Keys
 from service.catalogs import Catalogs
 from service.experiments.experiments import Experiments
 from service.funds.audit import AuditTrail
+from service.index.queue import SearchQueue
 from service.items.following import ItemFollower
 from service.metrics import Metrics
 from service.publishing.following import VersionFollower
@@ -38,6 +39,7 @@ class ServiceState:
     versions: VersionFollower | None = field(init=False, default=None)
     experiments: Experiments = field(init=False)
     searches: ThreadPoolExecutor = field(init=False)
+    queue: SearchQueue = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
     audit: AuditTrail = field(init=False)
@@ -56,7 +58,7 @@ class ServiceState:
         self.searches = ThreadPoolExecutor(
             self.settings.search_threads, thread_name_prefix="search"
         )
-
+        self.queue = SearchQueue(self.searches, self.settings.search_threads)
         self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")
         self.limiter = RateLimiter(
             self.settings.rate_limit,

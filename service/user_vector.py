@@ -8,6 +8,7 @@ the items, and keeps the scale that publishing gave it. This rule and its 3 are 
 that ``benchmarks/fold_in.py`` tries on a replay of movielens-100k.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,13 +39,36 @@ class BlockFoldIn:
     deviation: float
 
 
-FoldIn = Mapping[str, BlockFoldIn]
-"""By block name; made once per version."""
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """All blocks of an artifact side by side, so that a user is moved in a few operations.
+
+    Attributes:
+        blocks: by name.
+        places: [D] where each column lies in the blocks when all are made as wide as the widest.
+        covariances: [B, W, W] float64, zero where a block is narrower than W.
+        mean_users: [B, W] float64.
+    """
+
+    blocks: Mapping[str, BlockFoldIn]
+    places: NDArray[np.int64]
+    covariances: NDArray[np.float64]
+    mean_users: NDArray[np.float64]
 
 
 def fold_in_of(artifact: Artifact) -> FoldIn:
     """Reads a version's users and items once."""
-    return {block.name: _block_fold_in(artifact, block) for block in artifact.blocks}
+    blocks = {block.name: _block_fold_in(artifact, block) for block in artifact.blocks}
+    widest = max(block.width for block in artifact.blocks)
+    covariances = np.zeros((len(blocks), widest, widest))
+    mean_users = np.zeros((len(blocks), widest))
+    places = np.zeros(artifact.users.shape[1], np.int64)
+    for number, block in enumerate(artifact.blocks):
+        found, width = blocks[block.name], block.width
+        covariances[number, :width, :width] = found.covariance
+        mean_users[number, :width] = found.mean_user
+        places[block.columns] = number * widest + np.arange(width)
+    return FoldIn(blocks, places, covariances, mean_users)
 
 
 def user_vector(
@@ -72,49 +96,55 @@ def user_vector(
         [D] float32, or None when nothing is known that could rank items.
     """
     stored = None if user_row is None else artifact.users[user_row]
-    if stored is not None and not len(fresh_rows):
-        return stored if stored.any() else None
     if not len(fresh_rows):
-        return None
-    vector = np.zeros(artifact.users.shape[1], np.float32)
+        return stored if stored is not None and stored.any() else None
+    said = weights @ artifact.items[fresh_rows]  # [D] float64
     for block in artifact.blocks:
         if block.kind == "factors":
-            vectors = artifact.factors[block.name][fresh_rows]
-        else:
-            vectors = artifact.items[fresh_rows, block.columns]
-        trained = None if stored is None else stored[block.columns].astype(np.float64)
-        # weights @ vectors: [d] float64
-        vector[block.columns] = _moved(
-            fold_in[block.name], trained, weights @ vectors, weights.sum() / prior_strength
-        )
+            said[block.columns] = weights @ artifact.factors[block.name][fresh_rows]
+    parts = np.zeros((2, *fold_in.mean_users.shape))  # [2, B, W]: what was trained, what is said
+    flat = parts.reshape(2, -1)
+    flat[1, fold_in.places] = said
+    if stored is not None:
+        flat[0, fold_in.places] = stored
+    untrained = ~parts[0].any(axis=1)
+    if untrained.any():
+        parts[0, untrained] = fold_in.mean_users[untrained]
+    shares = _shares(fold_in, parts, untrained.tolist(), float(weights.sum()) / prior_strength)
+    moved = (shares * parts).sum(axis=0).ravel()[fold_in.places]
+    vector: NDArray[np.float32] = moved.astype(np.float32)
     return vector if vector.any() else None
 
 
-def _moved(
-    block: BlockFoldIn,
-    trained: NDArray[np.float64] | None,
-    fresh: NDArray[np.float64],
-    share: float,
+def _shares(
+    fold_in: FoldIn, parts: NDArray[np.float64], untrained: list[bool], share: float
 ) -> NDArray[np.float64]:
-    if trained is None or not trained.any():
-        trained, deviation = block.mean_user, block.deviation
-    else:
-        deviation = _deviation(trained, block.covariance)
-    said = _of_deviation(fresh, deviation, block.covariance)
-    return _of_deviation(trained + share * said, deviation, block.covariance)
+    """How much of both parts each block becomes, [2, B, 1]."""
+    sides = parts.transpose(1, 0, 2)  # [B, 2, W]
+    # Of each block the covariance of both parts' scores; any mixture varies accordingly.
+    varied = np.matmul(np.matmul(sides, fold_in.covariances), sides.transpose(0, 2, 1))
+    shares = np.zeros((2, len(untrained), 1))
+    blocks = fold_in.blocks.values()
+    for number, (block, found) in enumerate(zip(blocks, varied.tolist(), strict=True)):
+        (own, both), (_, other) = found
+        own, other = math.sqrt(max(own, 0.0)), math.sqrt(max(other, 0.0))
+        deviation = block.deviation if untrained[number] else own
+        amount = share * deviation / other if other > _MIN_DEVIATION else 0.0
+        mixed = own * own + 2.0 * amount * both + amount * amount * other * other
+        varies = math.sqrt(max(mixed, 0.0))
+        if varies > _MIN_DEVIATION:
+            scale = deviation / varies
+            shares[0, number, 0], shares[1, number, 0] = scale, scale * amount
+    return shares
 
 
 def _of_deviation(
     vector: NDArray[np.float64], deviation: float, covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The vector scaled so that its scores have this deviation; zero if they do not vary."""
-    own = _deviation(vector, covariance)
+    own = float(np.sqrt(max(float(vector @ covariance @ vector), 0.0)))
     scaled: NDArray[np.float64] = vector * (deviation / own if own > _MIN_DEVIATION else 0.0)
     return scaled
-
-
-def _deviation(vector: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
-    return float(np.sqrt(max(float(vector @ covariance @ vector), 0.0)))
 
 
 def _block_fold_in(artifact: Artifact, block: Block) -> BlockFoldIn:

@@ -70,7 +70,7 @@ async def reply(
     """
     start = time.perf_counter()
     book = book_of(snapshot)
-    content, rules = await run_search(state, snapshot, work, is_plain=False)
+    content, rules = await run_search(state, snapshot, work)
     data_date, filed = book.data_date, book.filed_until
     frame: dict[str, JsonValue] = {
         "recommendation_id": uuid.uuid4().hex,

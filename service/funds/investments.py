@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.funds.companies import book_of, companies_of
 from service.funds.reasons import reasons
 from service.funds.suitability import Applied, Held
-from service.recommend import recommend, view_user
+from service.recommend import as_rows, recommend, view_user
 from service.recommended import Recommended
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
@@ -67,11 +67,11 @@ def investments(
     book = book_of(snapshot)
     fund_id = snapshot.artifact.user_ids[fund_row]
     view = view_user(snapshot, fund_id, history, exclude_seen=False, now_ms=now_ms)
-    held = np.union1d(book.held_companies(fund_row), view.fresh)
+    held = np.union1d(book.held_companies(fund_row), as_rows(view.fresh))
     former = np.setdiff1d(book.former_companies(fund_row), held)
     told: list[Json] = []
     barred = np.zeros(snapshot.index.num_items, np.bool_)
-    barred[view.excluded] = True
+    barred[as_rows(view.excluded)] = True
     for name, rows, choice in (
         ("held", held, wish.held),
         ("formerly_held", former, wish.formerly_held),
@@ -80,7 +80,9 @@ def investments(
             barred[rows] = True
             told.append({"rule": name, "removed": len(rows)})
     told += applied.fired(~barred)
-    chosen = recommend(snapshot, view.without(np.flatnonzero(barred)), wish.k, applied.rules)
+    chosen = recommend(
+        snapshot, view.without(np.flatnonzero(barred).tolist()), wish.k, applied.rules
+    )
     chosen = _checked(chosen, applied, barred)
     return Investments(_items(snapshot, fund_row, chosen, held, former), told)
 

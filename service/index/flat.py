@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 GPU_MAX_K = 2048
+BLAS_QUERIES = 6
+"""From how many queries at once BLAS pays."""
 
 
 class FlatCpuIndex:
@@ -20,8 +22,8 @@ class FlatCpuIndex:
     def __init__(self, items: NDArray[np.float32]) -> None:
         """Keeps the items [I, D] float32, which must not change; rows in C order are not copied."""
         self._items = np.ascontiguousarray(items)
-        # Two and more queries at once go to BLAS, one query does not: measured best for both.
-        faiss.cvar.distance_compute_blas_threshold = 2 * items.shape[1]
+        # Fewer queries are quicker one by one than BLAS is, which reorders the items every time.
+        faiss.cvar.distance_compute_blas_threshold = BLAS_QUERIES * items.shape[1]
 
     @property
     def num_items(self) -> int:

@@ -9,8 +9,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from service.answering import count_answer
-from service.answers import Demand, Someone, answer
+from service.answering import answer_many, count_answer
+from service.answers import Demand, Someone
 from service.cursor import MAX_LENGTH
 from service.errors import PayloadTooLarge
 from service.events import Identifier
@@ -149,13 +149,10 @@ async def recommend_to_many(
     )
     name, snapshot = state.catalogs.snapshot(catalog)
     everyone = await _everyone(state, name, snapshot, body)
-    observe = state.metrics.ranking_seconds.observe
     treat = partial(state.experiments.treat, name, snapshot)
     treated = [(one, *treat(one.user_id or one.session_id, demand)) for one in everyone]
-    work = [timed(observe, partial(answer, name, s, one, d)) for one, s, d in treated]
-    results = await asyncio.get_running_loop().run_in_executor(
-        state.searches, lambda: [ranked() for ranked in work]
-    )
+    work = timed(state.metrics.ranking_seconds.observe, partial(answer_many, name, treated))
+    results = await asyncio.get_running_loop().run_in_executor(state.searches, work)
     for result in results:
         count_answer(state, result)
     content = {
@@ -171,14 +168,12 @@ async def recommend_to_many(
 async def _everyone(
     state: ServiceState, catalog: str, snapshot: Snapshot, body: RecommendBody
 ) -> list[Someone]:
-    """Everyone's history, each with its one round trip, as many at once as connections allow."""
-    at_once = asyncio.Semaphore(max(1, state.settings.redis_max_connections // 2))
+    """Everyone's history; what is read at the same time shares a round trip."""
 
     async def one(user_id: str | None) -> Someone:
-        async with at_once:
-            history, degraded = await read_history(
-                state, catalog, user_id, body.session_id, snapshot.event_types
-            )
+        history, degraded = await read_history(
+            state, catalog, user_id, body.session_id, snapshot.event_types
+        )
         return Someone(user_id, body.session_id, history, degraded)
 
     users: list[str | None] = [*body.users] or [None]

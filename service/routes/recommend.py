@@ -1,15 +1,14 @@
 """GET /recommend/{user_id}."""
 
 import time
-from functools import partial
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.answering import count_answer, run_search
-from service.answers import Demand, Someone, answer
+from service.answering import answer_one, count_answer
+from service.answers import Demand, Someone
 from service.cursor import MAX_LENGTH
 from service.histories import read_history
 from service.routes.ids import path_id
@@ -171,8 +170,7 @@ async def _answer(
     snapshot, demand = state.experiments.treat(name, snapshot, unit, demand)
     history, degraded = await read_history(state, name, user_id, session_id, snapshot.event_types)
     someone = Someone(user_id, session_id, history, degraded)
-    work = partial(answer, name, snapshot, someone, demand)
-    content = await run_search(state, snapshot, work, is_plain=demand.is_plain)
+    content = await answer_one(state, name, snapshot, someone, demand)
     count_answer(state, content)
     content["took_ms"] = round((time.perf_counter() - start) * 1000, 3)
     # Metadata may hold values JSON does not know, such as decimals: they become text.

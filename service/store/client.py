@@ -24,6 +24,7 @@ from service.store.appending import RETRY_AFTER_S, Appender, Call
 from service.store.connection import connect, kind_of
 from service.store.functions import Functions
 from service.store.history import HistoryItem, PastEvent, history_of
+from service.store.reads import Command, Reads, Reply, send_to_cluster, send_to_server
 
 __all__ = ["EventStore", "HistoryItem"]
 
@@ -70,6 +71,8 @@ class EventStore:
         # The library's client of a cluster has no queue for its connections.
         is_cluster = kind_of(url) == "cluster"
         self._places = asyncio.Semaphore(settings.redis_max_connections) if is_cluster else None
+        self._send = partial(send_to_cluster if is_cluster else send_to_server, self._redis)
+        self._reads = Reads(self._read_together)
         self._down_until = 0.0
         self._ping = (0.0, False)
         self._ping_lock = asyncio.Lock()
@@ -108,15 +111,28 @@ class EventStore:
         Raises:
             StoreUnavailable: there was no reply in time.
         """
-        if time.monotonic() < self._down_until:
-            raise StoreUnavailable("Redis did not reply a moment ago", retry_after_s=RETRY_AFTER_S)
         key = keys_of(catalog, partition_of(user_id)).history(user_id)
-        reply = await self._twice(lambda: self._redis.zrange(key, 0, -1, withscores=True))
-        rows = cast("list[tuple[bytes, float]]", reply)  # the library's type covers every option
+        rows = await self.read(("ZRANGE", key, 0, -1, "WITHSCORES"))
         if rows and rows[0][1] < 0:
             # Negative events stand before the others, the newest first; in a tie they come last.
             rows.sort(key=lambda row: (abs(row[1]), row[0]))
-        return history_of(_past_event(member, abs(score)) for member, score in rows)
+        return history_of([_past_event(member, score) for member, score in rows])
+
+    async def read(self, command: Command) -> Reply:
+        """The reply to a command that reads, in one round trip with what others read now.
+
+        Raises:
+            StoreUnavailable: there was no reply in time, now or a moment ago.
+        """
+        self._check_up()
+        try:
+            return await self._reads.read(command)
+        except RedisError as error:
+            raise StoreUnavailable(
+                f"Redis refused to read ({type(error).__name__}: {error}); `mutualrec doctor` looks"
+                " at what it holds",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error
 
     async def execute(
         self, operation: Callable[[Redis], Awaitable[_T]], *, for_request: bool = True
@@ -155,8 +171,7 @@ class EventStore:
         Raises:
             StoreUnavailable: there was no reply in time.
         """
-        if time.monotonic() < self._down_until:
-            raise StoreUnavailable("Redis did not reply a moment ago", retry_after_s=RETRY_AFTER_S)
+        self._check_up()
         given = [str(argument) for argument in arguments]
         reply = await self._twice(lambda: self._redis.eval(script, 1, key, *given))
         return cast("list[int]", reply)  # the library's type covers every script
@@ -183,6 +198,15 @@ class EventStore:
         for client in (self._redis, self._writer, self._sync_writer):
             await client.aclose()
 
+    def _check_up(self) -> None:
+        if time.monotonic() < self._down_until:
+            raise StoreUnavailable("Redis did not reply a moment ago", retry_after_s=RETRY_AFTER_S)
+
+    async def _read_together(self, commands: Sequence[Command]) -> Sequence[Reply]:
+        # The round trip before this one may have found out.
+        self._check_up()
+        return await self._twice(lambda: self._send(commands))
+
     async def _twice(self, operation: Callable[[], Awaitable[_T]], *, observed: bool = True) -> _T:
         start = time.perf_counter()
         try:
@@ -207,4 +231,4 @@ class EventStore:
 
 def _past_event(member: bytes, timestamp: float) -> PastEvent:
     event_type, _, item_id = member.decode().partition("\0")
-    return event_type[0] == "+", event_type[1:], item_id, int(timestamp)
+    return event_type[0] == "+", event_type[1:], item_id, abs(int(timestamp))

@@ -1,14 +1,14 @@
 """What a user or a session did lately, item by item."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 PastEvent = tuple[bool, str, str, int]
 """Whether it is positive, type, item id, epoch ms."""
 
 
-@dataclass(frozen=True)
-class HistoryItem:
+class HistoryItem(NamedTuple):
     """An item the user had to do with since the history began.
 
     Attributes:
@@ -21,7 +21,7 @@ class HistoryItem:
     item_id: str
     positive: bool
     timestamp: int
-    types: Mapping[str, int] = field(default_factory=dict)
+    types: Mapping[str, int] = MappingProxyType({})
 
 
 def history_of(events: Iterable[PastEvent]) -> list[HistoryItem]:

@@ -79,8 +79,10 @@ class Sessions:
         Raises:
             StoreUnavailable: there was no reply in time.
         """
-        events = await self._read(catalog, [session_id])
-        return session_history(events[session_id], signs)
+        reply: dict[bytes, bytes] = await self._store.read(
+            ("HGETALL", _keys(catalog, session_id)[0])
+        )
+        return session_history(_events(session_id, reply), signs)
 
     async def join(self, catalog: str, logins: Mapping[str, str], signs: Mapping[str, Sign]) -> int:
         """Gives the sessions' events to users; repeating it changes nothing.
@@ -122,11 +124,10 @@ class Sessions:
                 return cast("list[dict[bytes, bytes]]", await pipeline.execute())
 
         replies = await self._store.execute(read_all)
-        found = {}
-        for session_id, reply in zip(session_ids, replies, strict=True):
-            events = [_decode(session_id, value) for value in reply.values()]
-            found[session_id] = sorted(events, key=lambda event: event.timestamp)
-        return found
+        return {
+            session_id: _events(session_id, reply)
+            for session_id, reply in zip(session_ids, replies, strict=True)
+        }
 
     async def _forget(self, catalog: str, event_ids: Mapping[str, Sequence[str]]) -> None:
         if not event_ids:
@@ -170,6 +171,12 @@ def session_history(
 
 def _keys(catalog: str, session_id: str) -> tuple[str, str]:
     return keys_of(catalog, partition_of(session_id)).session(session_id)
+
+
+def _events(session_id: str, bodies: Mapping[bytes, bytes]) -> list[SessionInteraction]:
+    """What Redis holds of a session, oldest first."""
+    events = [_decode(session_id, body) for body in bodies.values()]
+    return sorted(events, key=lambda event: event.timestamp)
 
 
 def _decode(session_id: str, value: bytes) -> SessionInteraction:

@@ -204,3 +204,14 @@ def test_a_disliked_item_never_comes_whatever_follows(start, deploy, make_draft,
     client.post("/interactions", json=views)
     for rules in ({}, {"include_items": ["i4", "i5"]}, {"diversity": 0.5}, {"cursor": ""}):
         assert "i5" not in ids(client, exclude_seen=False, **rules)
+
+
+def test_a_batch_without_rules_is_one_search(client):
+    def searches() -> float:
+        return client.state.metrics._registry.get_sample_value(
+            "mutualrec_stage_seconds_count", {"stage": "search"}
+        )
+
+    before = searches()
+    assert len(results(client, users=["u1", "u2", "u3", "nobody"])) == 4
+    assert searches() == before + 1

@@ -109,7 +109,7 @@ def test_without_z_score_a_new_user_is_as_strong_as_a_trained_one(make):
 def test_a_covariance_that_was_not_published_is_computed(make):
     # The first block's items have the mean [4/3, 5/3] and the second moments 10/3, 13/3 and 3.
     covariances = {"ease": COVARIANCES["ease"]}
-    computed = fold_in_of(make(covariances=covariances))["bpr"].covariance
+    computed = fold_in_of(make(covariances=covariances)).blocks["bpr"].covariance
     np.testing.assert_allclose(computed, [[14 / 9, 7 / 9], [7 / 9, 14 / 9]], rtol=1e-6)
 
 

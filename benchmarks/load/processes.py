@@ -1,0 +1,136 @@
+"""Real processes: the service, and the endpoint it is compared with."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from benchmarks.load.empty import BODY
+from benchmarks.servers import free_port
+
+_START_S = 120.0
+_POLL_S = 0.05
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """A started process that answers HTTP, and those it started."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.port = port
+        self._popen = process
+        self._log = log
+
+    def wait_until(self, path: str) -> None:
+        """Waits until a path answers 200.
+
+        Raises:
+            RuntimeError: it ended or did not within two minutes; with the end of its log.
+        """
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and self._popen.poll() is None:
+            with suppress(OSError):
+                self.get(path)
+                return
+            time.sleep(_POLL_S)
+        raise RuntimeError(f"no answer at {path}; log: {self._log.read_text()[-2000:]}")
+
+    def get(self, path: str) -> bytes:
+        """The body of an answer."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            body: bytes = answer.read()
+        return body
+
+    def cpu_s(self) -> float:
+        """Processor seconds spent so far, of all processes."""
+        return sum(_cpu_s(pid) for pid in self._family())
+
+    def pss_mib(self) -> float:
+        """Memory of all processes, a shared page counted in parts."""
+        return sum(_kib(pid, "smaps_rollup", "Pss") for pid in self._family()) / 1024
+
+    def own_mib(self) -> float:
+        """Memory that is not mapped from files, of all processes."""
+        return sum(_kib(pid, "status", "RssAnon") for pid in self._family()) / 1024
+
+    def _family(self) -> list[int]:
+        """The process and all that it started, directly or not."""
+        found = [self._popen.pid]
+        for pid in found:
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+        return found
+
+    def stop(self) -> None:
+        """Stops it in order."""
+        self._popen.send_signal(signal.SIGTERM)
+        try:
+            self._popen.wait(30)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+
+@contextmanager
+def service(
+    home: Path, redis_url: str, *, workers: int = 1, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """`mutualrec serve` on a free port, ready to answer."""
+    port = free_port()
+    command = [sys.executable, "-m", "mutualrec.main", "serve", "--home", str(home)]
+    command += ["--port", str(port), "--workers", str(workers)]
+    environ = {"MUTUALREC_REDIS_URL": redis_url, **(variables or {})}
+    with _started(command, environ, port, home / "service.log") as server:
+        server.wait_until("/health/ready")
+        yield server
+
+
+@contextmanager
+def empty_endpoint(folder: Path, body: bytes) -> Iterator[Server]:
+    """An empty FastAPI endpoint that returns this JSON, served as the service is."""
+    port = free_port()
+    (folder / "body.json").write_bytes(body)
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.load.empty:create_empty", "--factory"]
+    command += ["--port", str(port), "--no-access-log", "--no-server-header"]
+    environ = {BODY: str(folder / "body.json")}
+    with _started(command, environ, port, folder / "empty.log") as server:
+        server.wait_until("/recommend/u0")
+        yield server
+
+
+@contextmanager
+def _started(
+    command: list[str], environ: Mapping[str, str], port: int, log: Path
+) -> Iterator[Server]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MUTUALREC_")}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**inherited, **threads, **environ}, stdout=output, stderr=output
+        )
+    server = Server(process, port, log)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _cpu_s(pid: int) -> float:
+    # The name of the program, in brackets, may hold spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def _kib(pid: int, file: str, name: str) -> int:
+    found = re.search(
+        rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE
+    )
+    return int(found[1]) if found else 0

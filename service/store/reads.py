@@ -1,0 +1,124 @@
+"""Reading: what is asked for at the same time shares one round trip."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+from hiredis import pack_command
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+
+MAX_READS = 128
+
+Command: TypeAlias = tuple[bytes | str | int, ...]
+# Any: a reply is whatever its command replies.
+Reply: TypeAlias = Any
+Send: TypeAlias = Callable[[Sequence[Command]], Awaitable[Sequence[Reply]]]
+
+
+class Reads:
+    """Joins what is read at the same time; for one event loop.
+
+    One round trip is under way at a time. What is asked meanwhile goes with the next one, so a
+    busy service spends a fraction of a round trip per request, and a request of a quiet one waits
+    for nobody.
+    """
+
+    def __init__(self, send: Send) -> None:
+        """Sends nothing yet.
+
+        Args:
+            send: does one round trip; its replies are in the order of the commands, an error in
+                place of the reply to a command that was refused.
+        """
+        self._send = send
+        self._waiting: list[tuple[Command, asyncio.Future[Reply]]] = []
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def read(self, command: Command) -> Reply:
+        """The reply to a command that reads.
+
+        Raises:
+            RedisError: the server refused the command.
+            StoreUnavailable: as `send` raises it.
+        """
+        reply = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, reply))
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._work())
+        return await reply
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting[:MAX_READS], self._waiting[MAX_READS:]
+                await self._round_trip(together)
+        finally:
+            self._under_way = None
+
+    async def _round_trip(self, together: Sequence[tuple[Command, asyncio.Future[Reply]]]) -> None:
+        replies: Sequence[Reply]
+        try:
+            replies = await self._send([command for command, _ in together])
+        except Exception as error:
+            # Whatever it was, everybody who waits must hear of it.
+            replies = [error] * len(together)
+        for (_, waiting), reply in zip(together, replies, strict=True):
+            if waiting.done():  # whoever asked has gone
+                continue
+            if isinstance(reply, Exception):
+                waiting.set_exception(reply)
+            else:
+                waiting.set_result(reply)
+
+
+async def send_to_server(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:
+    """One round trip to one server, without what the library's pipeline spends on each command.
+
+    Raises:
+        RedisError: there was no reply in time, or the server refused every command.
+    """
+    pool = redis.connection_pool
+    connection = cast(
+        AbstractConnection,
+        await pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
+    )
+    try:
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]  # as above
+        await connection.send_packed_command(b"".join(packed))
+        replies = [await _reply(connection) for _ in commands]
+    except BaseException:
+        # Replies may still be on their way, and must not be taken for those of others.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+    return _some(replies)
+
+
+async def send_to_cluster(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:
+    """One round trip to every node that has some of the keys.
+
+    Raises:
+        RedisError: there was no reply in time, or every command was refused.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return _some(await pipeline.execute(raise_on_error=False))
+
+
+async def _reply(connection: AbstractConnection) -> Reply:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _some(replies: Sequence[Reply]) -> Sequence[Reply]:
+    # One command may be refused for itself; a server that is loading its data, or has changed its
+    # password, refuses all.
+    if all(isinstance(reply, RedisError) for reply in replies):
+        raise replies[0]
+    return replies

@@ -1,0 +1,121 @@
+"""Reads that are asked for at the same time share a round trip."""
+
+import asyncio
+
+import pytest
+import redis
+
+from service.errors import StoreUnavailable
+from service.events import keys_of, partition_of
+from service.store.reads import MAX_READS, Reads
+
+
+class RoundTrips:
+    """Replies with what was asked; a round trip ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[object]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def __call__(self, commands):
+        self.sent.append(list(commands))
+        await self.may_end.wait()
+        return list(commands)
+
+
+def test_what_is_asked_at_once_is_one_round_trip() -> None:
+    async def work() -> None:
+        trips = RoundTrips()
+        reads = Reads(trips)
+        assert await asyncio.gather(*map(reads.read, "abc")) == ["a", "b", "c"]
+        assert trips.sent == [["a", "b", "c"]]
+
+    asyncio.run(work())
+
+
+def test_what_is_asked_during_a_round_trip_goes_together_with_the_next() -> None:
+    async def work() -> None:
+        trips = RoundTrips()
+        trips.may_end.clear()
+        reads = Reads(trips)
+        first = asyncio.ensure_future(reads.read("a"))
+        while not trips.sent:
+            await asyncio.sleep(0)
+        others = [asyncio.ensure_future(reads.read(name)) for name in "bc"]
+        trips.may_end.set()
+        assert await asyncio.gather(first, *others) == ["a", "b", "c"]
+        assert trips.sent == [["a"], ["b", "c"]]
+
+    asyncio.run(work())
+
+
+def test_a_round_trip_has_a_largest_size() -> None:
+    async def work() -> None:
+        trips = RoundTrips()
+        wanted = list(range(MAX_READS + 1))
+        assert await asyncio.gather(*map(Reads(trips).read, wanted)) == wanted
+        assert [len(sent) for sent in trips.sent] == [MAX_READS, 1]
+
+    asyncio.run(work())
+
+
+def test_a_failed_round_trip_fails_all_its_reads_and_none_after_it() -> None:
+    async def work() -> None:
+        faults = [StoreUnavailable("no reply")]
+
+        async def send(commands):
+            if faults:
+                raise faults.pop()
+            return list(commands)
+
+        reads = Reads(send)
+        failed = await asyncio.gather(*map(reads.read, "ab"), return_exceptions=True)
+        assert [type(reply) for reply in failed] == [StoreUnavailable] * 2
+        assert await reads.read("c") == "c"
+
+    asyncio.run(work())
+
+
+def test_whoever_went_away_does_not_disturb_the_others() -> None:
+    async def work() -> None:
+        trips = RoundTrips()
+        trips.may_end.clear()
+        reads = Reads(trips)
+        gone, stays = (asyncio.ensure_future(reads.read(name)) for name in "ab")
+        while not trips.sent:
+            await asyncio.sleep(0)
+        gone.cancel()
+        trips.may_end.set()
+        assert await stays == "b"
+
+    asyncio.run(work())
+
+
+def redis_operations(client) -> int:
+    return client.state.metrics._registry.get_sample_value(
+        "mutualrec_stage_seconds_count", {"stage": "redis"}
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"users": [f"u{row}" for row in range(20)]}, {"users": ["u1"], "session_id": "s1"}],
+    ids=["many users", "a user in a session"],
+)
+def test_a_batch_costs_one_round_trip(start, deploy, redis_url, body) -> None:
+    deploy()
+    client = start(redis_url=redis_url)
+    before = redis_operations(client)
+    assert client.post("/recommend", json=body).status_code == 200
+    assert redis_operations(client) == before + 1
+
+
+def test_a_key_that_cannot_be_read_degrades_its_user_only(start, deploy, redis_url) -> None:
+    deploy()
+    with redis.Redis.from_url(redis_url) as server:
+        server.set(keys_of("default", partition_of("u1")).history("u1"), "no history")
+    client = start(redis_url=redis_url)
+    results = client.post("/recommend", json={"users": ["u1", "u2"]}).json()["results"]
+    assert [answer["degraded"] for answer in results] == [True, False]
+    assert client.get("/recommend/u2").json()["degraded"] is False

@@ -1,0 +1,151 @@
+"""Searches that are asked for at the same time are one search, and nobody notices but by speed."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from service.index import FlatCpuIndex
+from service.index.queue import SearchQueue
+
+RNG = np.random.default_rng(0)
+ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
+QUERIES = RNG.normal(size=(40, 8)).astype(np.float32)
+
+
+class Counted:
+    """An index that notes how many queries each search had."""
+
+    def __init__(self, items=ITEMS) -> None:
+        self.sizes: list[int] = []
+        self.fault: Exception | None = None
+        self._index = FlatCpuIndex(items)
+
+    @property
+    def num_items(self) -> int:
+        return self._index.num_items
+
+    def search(self, queries, k):
+        self.sizes.append(len(queries))
+        if self.fault is not None:
+            raise self.fault
+        return self._index.search(queries, k)
+
+
+def ask(work, num_threads: int = 1, **options):
+    with ThreadPoolExecutor(num_threads) as threads:
+
+        async def run():
+            return await work(SearchQueue(threads, num_threads, **options))
+
+        return asyncio.run(run())
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["in the event loop", "in a thread"])
+def test_everybody_gets_what_they_would_get_alone_from_one_search(quick) -> None:
+    index = Counted()
+    wanted = [1 + number % 7 for number in range(len(QUERIES))]
+
+    async def work(queue):
+        return await asyncio.gather(
+            *(queue.search(index, q, k, quick=quick) for q, k in zip(QUERIES, wanted, strict=True))
+        )
+
+    found = ask(work)
+    assert index.sizes == [len(QUERIES)]
+    expected = [np.argsort(-(ITEMS @ q))[:k].tolist() for q, k in zip(QUERIES, wanted, strict=True)]
+    assert [rows[:k] for (_, rows), k in zip(found, wanted, strict=True)] == expected
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["in the event loop", "in a thread"])
+def test_a_batch_has_a_largest_size(quick) -> None:
+    index = Counted()
+
+    async def work(queue):
+        await asyncio.gather(*(queue.search(index, q, 3, quick=quick) for q in QUERIES))
+
+    ask(work, max_batch=16)
+    assert index.sizes == [16, 16, 8]
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["in the event loop", "in a thread"])
+def test_two_versions_are_never_searched_together(quick) -> None:
+    old, new = Counted(), Counted(-ITEMS)
+
+    async def work(queue):
+        return await asyncio.gather(
+            *(queue.search(index, QUERIES[0], 1, quick=quick) for index in (old, new) * 3)
+        )
+
+    found = ask(work)
+    assert (old.sizes, new.sizes) == ([3], [3])
+    best = [np.argmax(ITEMS @ QUERIES[0]), np.argmin(ITEMS @ QUERIES[0])]
+    assert [rows[0] for _, rows in found] == best * 3
+
+
+def test_a_few_items_do_not_wait_for_whoever_wants_thousands() -> None:
+    index = Counted()
+
+    async def work(queue):
+        await asyncio.gather(
+            *(queue.search(index, q, 10, quick=True) for q in QUERIES[:3]),
+            queue.search(index, QUERIES[3], 5000, quick=True),
+        )
+
+    ask(work)
+    assert index.sizes == [3, 1]
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["in the event loop", "in a thread"])
+def test_a_failed_search_fails_those_who_asked_for_it_and_none_after_them(quick) -> None:
+    index = Counted()
+    index.fault = RuntimeError("no memory")
+
+    async def work(queue):
+        failed = await asyncio.gather(
+            *(queue.search(index, q, 3, quick=quick) for q in QUERIES[:2]), return_exceptions=True
+        )
+        index.fault = None
+        return failed, await queue.search(index, QUERIES[0], 3, quick=quick)
+
+    failed, (_, rows) = ask(work)
+    assert [str(error) for error in failed] == ["no memory"] * 2
+    assert rows == np.argsort(-(ITEMS @ QUERIES[0]))[:3].tolist()
+
+
+def test_what_is_asked_while_all_threads_are_busy_gathers_for_the_next_search() -> None:
+    async def work(queue):
+        loop = asyncio.get_running_loop()
+        searching, may_end = asyncio.Event(), asyncio.Event()
+
+        class Slow(Counted):
+            def search(self, queries, k):
+                loop.call_soon_threadsafe(searching.set)
+                asyncio.run_coroutine_threadsafe(may_end.wait(), loop).result()
+                return super().search(queries, k)
+
+        index = Slow()
+        first = asyncio.ensure_future(queue.search(index, QUERIES[0], 3, quick=False))
+        await searching.wait()
+        others = [
+            asyncio.ensure_future(queue.search(index, q, 3, quick=False)) for q in QUERIES[1:9]
+        ]
+        await asyncio.sleep(0)
+        may_end.set()
+        await asyncio.gather(first, *others)
+        return index.sizes
+
+    assert ask(work) == [1, 8]
+
+
+def test_whoever_went_away_does_not_disturb_the_others() -> None:
+    async def work(queue):
+        gone, stays = (
+            asyncio.ensure_future(queue.search(Counted(), q, 3, quick=True)) for q in QUERIES[:2]
+        )
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert len(ask(work)[1]) == 3
