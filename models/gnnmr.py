@@ -11,7 +11,17 @@ from models.attention import Design, Kind, LayerSum, Networks
 from models.features import mean_ablated, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality, kept
 from models.item_graph import item_graph
-from models.params import Count, Layers, Params, Part, Positive, Weight, item_table, user_table
+from models.params import (
+    Count,
+    ItemRows,
+    Layers,
+    Params,
+    Part,
+    Positive,
+    Weight,
+    item_table,
+    user_table,
+)
 from models.recommender import Recommender
 
 IDS = "ids"
@@ -103,7 +113,7 @@ class GNNMR(Recommender):
         self.items = nn.ParameterDict()
         if params.item_ids == "offset":
             for name in names:
-                self.items[name] = nn.Parameter(torch.zeros(self.num_items, dim))
+                self.items[name] = ItemRows(torch.zeros(self.num_items, dim))
         elif params.item_ids == "network":
             self.items[IDS] = item_table(inputs, dim, generator)
         self.graphs = nn.ModuleDict()

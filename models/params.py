@@ -35,7 +35,15 @@ def xavier(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-def item_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> nn.Parameter:
+class UserRows(nn.Parameter):
+    """A parameter with one row per user; a training that begins warm matches rows by id."""
+
+
+class ItemRows(nn.Parameter):
+    """A parameter with one row per item; a training that begins warm matches rows by id."""
+
+
+def item_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> ItemRows:
     """Create ID embeddings of the items, [num_items, embedding_dim], Xavier-uniform.
 
     Items without a training pair start at zero: no negative is ever drawn from them either, so
@@ -43,9 +51,9 @@ def item_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -
     """
     values = xavier((inputs.num_items, embedding_dim), generator)
     values[torch.bincount(inputs.edge_index[1], minlength=inputs.num_items) == 0] = 0.0
-    return nn.Parameter(values)
+    return ItemRows(values)
 
 
-def user_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> nn.Parameter:
+def user_table(inputs: Inputs, embedding_dim: int, generator: torch.Generator) -> UserRows:
     """Create ID embeddings of the users, [num_users, embedding_dim], Xavier-uniform."""
-    return nn.Parameter(xavier((inputs.num_users, embedding_dim), generator))
+    return UserRows(xavier((inputs.num_users, embedding_dim), generator))

@@ -34,19 +34,23 @@ def training_progress(name: str, max_epochs: int, metric: str) -> Iterator[Repor
         TextColumn("at most"),
         TimeRemainingColumn(),
     )
-    quality = ""
+    quality, spent_s, epochs = "", 0.0, 0
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=max_epochs, terms="", quality="")
 
         def show(report: "EpochReport") -> None:
-            nonlocal quality
+            nonlocal quality, spent_s, epochs
+            epochs += 1
+            spent_s += report.train_s + report.evaluate_s
             terms = " ".join(f"{term} {value:.4f}" for term, value in report.terms.items())
             if report.metrics:
                 value = report.metrics[metric]
                 quality = f"{metric} {value:.4f} (best {report.best:.4f})"
                 if not console.is_terminal:
+                    left_s = spent_s / epochs * (max_epochs - report.epoch - 1)
                     console.print(
-                        f"{name} epoch {report.epoch + 1}: {terms} {quality}",
+                        f"{name} epoch {report.epoch + 1}: {terms} {quality},"
+                        f" at most {left_s:.0f} s left",
                         soft_wrap=True,
                         highlight=False,
                     )

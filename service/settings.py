@@ -89,6 +89,8 @@ class Settings(BaseSettings):
         train_grace_s: seconds that it then has to end in order before it is killed.
         train_nice: niceness of trainings, 0 to 19.
         train_cores: cores that trainings may use; all if None.
+        gate: limits of the gate of retrainings, comma-separated ``name=value``.
+        retrain_full_every: every how many retrainings one begins with new parameters.
         k_default: recommendations per answer when the request does not say.
         k_max: the most recommendations per answer.
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
@@ -144,6 +146,8 @@ class Settings(BaseSettings):
     train_grace_s: _Positive = 30
     train_nice: Annotated[int, Field(ge=0, le=19)] = 10
     train_cores: _Positive | None = None
+    gate: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    retrain_full_every: _Positive = 10
     k_default: _Positive = 10
     k_max: _Positive = 500
     index: Literal["auto", "cpu", "gpu"] = "auto"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from mutualrec.main import app
 from service.app import create_app
 from service.settings import ENV_PREFIX, Settings
 from training.data.splits import SPLITS
+from training.gate.limits import Limits
 from training.registry import model_names, strategy_names
 
 ROOT = Path(__file__).parents[1]
 SERVICE = (ROOT / "docs" / "service.md").read_text()
 MODELS = (ROOT / "docs" / "models.md").read_text()
+RETRAINING = (ROOT / "docs" / "retraining.md").read_text()
 DATA = (ROOT / "docs" / "data.md").read_text()
 README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(typer.main.get_command(app).commands)
@@ -34,6 +37,11 @@ ROW_KEYS = {
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_documented(name: str) -> None:
     assert f"`{ENV_PREFIX}{name.upper()}`" in SERVICE
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+def test_every_limit_of_the_gate_is_documented(name: str) -> None:
+    assert f"`{name}`" in RETRAINING
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

@@ -25,8 +25,8 @@ from training.ensemble_folder import build_ensemble
 from training.errors import DataError
 from training.files import taking
 from training.fund_facts import FOLDER, MANAGERS, POSITIONS, quarter_of, read_positions
+from training.job import SPLIT
 from training.publish import publish
-from training.retrain import SPLIT
 from training.run_folder import RunFolder
 from training.runs import resolve, train_run
 from training.trainer import EpochReport

@@ -73,16 +73,17 @@ def publish(
         ArtifactError: The vectors cannot be served (not finite, wrong shapes).
     """
     base = Base(dataset_folder, base_fingerprint or dataset.fingerprint)
-    draft = _draft(dataset, chosen, base, dict(watermark or {}))
+    draft = draft_version(dataset, chosen, base, watermark or {})
     version = write_artifact(root, catalog, draft)
     promote(root, catalog, version, fence=fence)
     logger.info("published catalog=%s version=%s", catalog, version)
     return version
 
 
-def _draft(
-    dataset: Dataset, chosen: ChosenEnsemble, base: Base, watermark: dict[str, str]
+def draft_version(
+    dataset: Dataset, chosen: ChosenEnsemble, base: Base, watermark: Mapping[str, str]
 ) -> ArtifactDraft:
+    """Return what an artifact version of an ensemble holds; see `publish`."""
     known = known_pairs(dataset)
     indptr, indices = known.to_csr(dataset.num_users)
     ensemble = chosen.ensemble
@@ -114,7 +115,7 @@ def _draft(
         funds=read_fund_facts(base.folder, dataset),
         category_fields=_category_fields(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
-        watermark=watermark,
+        watermark=dict(watermark),
         commit=code_commit(),
         recipe=_recipe(dataset, chosen, base),
     )

@@ -1,88 +1,59 @@
-"""One retraining: drain the events, merge them, train the same members again, publish."""
+"""One retraining: drain the events, merge them, train the members again, judge, publish."""
 
 import fcntl
-import hashlib
-import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 from redis import Redis
 
-from service.artifact import Fence, ManifestModel, current_version, enter, read_manifest
+from service.artifact import (
+    Fence,
+    GateReport,
+    ManifestModel,
+    current_version,
+    enter,
+    read_manifest,
+)
 from service.errors import ArtifactNotFound
-from training.config import RunConfig, parse_run_config
-from training.data.dataset import Dataset, folder_fingerprint, read_dataset
+from training.data.dataset import folder_fingerprint
 from training.data.item_states import ItemState, drain_items, of_items, with_states
-from training.data.merge import merge_events
 from training.data.tables import read_table
-from training.ensemble import Method
-from training.ensemble_folder import ChosenEnsemble, build_ensemble
-from training.errors import DataError, RetrainingBusy
+from training.errors import RetrainingBusy
 from training.event_log import drain, read_events
-from training.publish import publish
-from training.run_folder import RunFolder
-from training.runs import train_run
-from training.trainer import EpochReport
+from training.gate.serving import Serve
+from training.gate.verdict import refused_beside, settle
+from training.job import Job, Policy, Progress, Step, make_candidate
+from training.recipe import LearnedFrom, Recipe
+from training.warm_start import find_runs
 
 logger = logging.getLogger(__name__)
 
-SPLIT = "leave_last_out_validation"
-"""Every user's newest interaction validates; nothing is held back from publishing's `seen`."""
-
-Progress = Callable[[str, int, str], AbstractContextManager[Callable[[EpochReport], None]]]
+USUAL = Policy()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a retraining did. `version` is None when there was nothing new to learn from.
+    """What a retraining did.
 
-    `num_events` counts the distinct events in the log.
+    Attributes:
+        version: The version that became current; None if none did.
+        num_events: Distinct events in the log, 0 when there was nothing new to learn from.
+        refused: The candidate that the gate refused; it is kept, and is not current.
+        reasons: Why checks of the gate failed; of a version that became current, it was forced.
+        repeated: The candidate was refused before, for the same data; nothing was done.
     """
 
     version: str | None
     num_events: int
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the current version was made, read from its manifest."""
-
-    dataset_folder: Path
-    method: Method
-    members: tuple[RunConfig, ...]
-
-    @classmethod
-    def of(cls, manifest: ManifestModel) -> "Recipe":
-        """Read the recipe of a manifest.
-
-        Raises:
-            DataError: The version was published without one, or its data is gone.
-        """
-        recipe = manifest.recipe
-        if not {"dataset_folder", "method", "members"} <= set(recipe):
-            raise DataError(
-                f"version {manifest.version} has no recipe to train again; "
-                "publish one with `mutualrec publish`"
-            )
-        folder = Path(str(recipe["dataset_folder"]))
-        if not (folder / "dataset.toml").exists():
-            raise DataError(
-                f"the base data of version {manifest.version} is gone: {folder}; "
-                "import it there again, or publish from another dataset folder"
-            )
-        members = cast(list[object], recipe["members"])
-        return cls(
-            folder,
-            cast(Method, recipe["method"]),
-            tuple(parse_run_config(member) for member in members),
-        )
+    refused: str | None = None
+    reasons: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 def retrain(
@@ -94,13 +65,21 @@ def retrain(
     workspace: Path,
     cache: Path,
     progress: Progress,
+    serve: Serve,
+    policy: Policy = USUAL,
     fence: Fence | None = None,
+    announce: Callable[[Step], None] = lambda _: None,
 ) -> Outcome:
-    """Publish a version that has learned from every event received so far.
+    """Learn from every event received so far, and publish what came out unless it is worse.
 
     One process at a time per workspace. Every step can be repeated: draining acknowledges only
-    what is on disk, the merged data and the runs lie in a folder named after what they learn
-    from, so a killed retraining continues where it stopped, and publishing happens last.
+    what is on disk; the merged data, the runs and the candidate lie in a folder named after what
+    they learn from, so a killed retraining continues where it stopped; publishing happens last.
+
+    There is something new when the event log has grown since the current version, when other data
+    was imported into the base dataset's folder, or when vectors or metadata were given to an item
+    that is learned from. A candidate that was refused beside the same version for the same data is
+    not made again.
 
     Args:
         catalog: Catalog to retrain.
@@ -110,11 +89,10 @@ def retrain(
         workspace: Folder for the merged data and the runs.
         cache: Folder of computed neighbours.
         progress: Opens a progress display for (name, epochs, metric).
+        serve: What the service makes of a version.
+        policy: How to retrain.
         fence: The lease held; it shuts out trainers with older ones from now on.
-
-    There is something new when the event log has grown since the current version, when other data
-    was imported into the base dataset's folder, or when vectors or metadata were given to an item
-    that is learned from.
+        announce: Told what is done next.
 
     Raises:
         ArtifactNotFound: Nothing was published in the catalog yet.
@@ -122,6 +100,8 @@ def retrain(
         DataError: The recipe or the data of the current version cannot be used.
         TrainingDiverged: A member's loss is not finite; the current version stays.
         TrainerFenced: The lease was lost to another trainer; the current version stays.
+        CurrentMoved: Another version became current meanwhile, and stays.
+        VersionPinned: The catalog is pinned; the candidate is kept beside the current version.
     """
     if fence is not None:
         enter(artifacts, catalog, fence.token)
@@ -131,29 +111,21 @@ def retrain(
             f"catalog {catalog} has no version to retrain; publish one with `mutualrec publish`"
         )
     with _alone(workspace, catalog):
-        manifest = read_manifest(artifacts, catalog, version)
-        recipe = Recipe.of(manifest)
+        champion = read_manifest(artifacts, catalog, version)
+        recipe = Recipe.of(champion)
+        announce(Step(1, 5 + len(recipe.members), "drain the events"))
         watermark = drain(client, catalog, events / catalog).watermark
         said = drain_items(client, catalog, events / catalog)
         states = _learnable(recipe, events / catalog, said)
         base = with_states(folder_fingerprint(recipe.dataset_folder), states)
-        if dict(watermark) == dict(manifest.watermark) and base == _base_of(manifest):
+        source = LearnedFrom(dict(watermark), base)
+        if source == LearnedFrom.of(champion):
             return Outcome(None, 0)
-        log = read_events(events / catalog)
-        folder = workspace / _key(manifest.recipe, watermark, base)
-        dataset, chosen = _learn(recipe, log, states, folder, cache, progress)
-        new_version = publish(
-            dataset,
-            chosen,
-            artifacts,
-            catalog,
-            dataset_folder=recipe.dataset_folder,
-            watermark=watermark,
-            base_fingerprint=base,
-            fence=fence,
+        job = Job(
+            *(catalog, artifacts, workspace, cache, champion, recipe, source),
+            *(policy, serve, progress, announce),
         )
-        _remove_others(workspace, folder)
-    return Outcome(new_version, log.num_rows)
+        return _settled(job, read_events(events / catalog), states, fence)
 
 
 @contextmanager
@@ -184,54 +156,39 @@ def _learnable(recipe: Recipe, events: Path, states: Sequence[ItemState]) -> Seq
     return of_items(states, [*known, *read_events(events)["item_id"].to_pylist()])
 
 
-def _learn(
-    recipe: Recipe,
-    log: pa.Table,
-    states: Sequence[ItemState],
-    folder: Path,
-    cache: Path,
-    progress: Progress,
-) -> tuple[Dataset, ChosenEnsemble]:
-    data = folder / "dataset"
-    if not (data / "dataset.toml").exists():
-        merged = merge_events(recipe.dataset_folder, log, data, states=states)
-        if merged.rejected:
-            reasons = merged.rejects["reason"].value_counts(sort=True).rows()
-            logger.warning("%d logged events cannot be learned from: %s", merged.rejected, reasons)
-    dataset = read_dataset(data)
-    runs = [
-        _train(dataset, member, folder / f"{number}-{member.model}", cache, progress)
-        for number, member in enumerate(recipe.members)
-    ]
-    return dataset, build_ensemble(dataset, runs, folder / "ensemble", method=recipe.method)
+def _settled(job: Job, log: pa.Table, states: Sequence[ItemState], fence: Fence | None) -> Outcome:
+    """Make a candidate unless the same one was refused before, and settle what becomes of it."""
+    refused = refused_beside(job.artifacts, job.catalog, job.champion.version)
+    known = next((one for one in refused if LearnedFrom.of(one) == job.source), None)
+    if known is not None and not job.policy.force:
+        return Outcome(None, 0, known.version, _judgement(known).reasons, repeated=True)
+    if known is not None:
+        candidate, root = known, job.artifacts
+    else:
+        candidate = make_candidate(job, log, states, warm=not refused)
+        root = job.folder / "candidate"
+    job.step(0, "publish")
+    report = settle(
+        *(job.artifacts, job.catalog, candidate.version, _judgement(candidate)),
+        candidates=root,
+        force=job.policy.force,
+        fence=fence,
+    )
+    _tidy(job, promoted=not report.refused)
+    if report.refused:
+        return Outcome(None, log.num_rows, candidate.version, report.reasons)
+    return Outcome(candidate.version, log.num_rows, None, report.reasons)
 
 
-def _train(
-    dataset: Dataset, member: RunConfig, path: Path, cache: Path, progress: Progress
-) -> RunFolder:
-    config = replace(member, split=SPLIT, split_seed=0)
-    folder = RunFolder(path)
-    with progress(path.name, config.training.max_epochs, config.training.metric) as report:
-        train_run(dataset, config, folder, cache=cache, report=report)
-    return folder
+def _judgement(candidate: ManifestModel) -> GateReport:
+    assert candidate.gate is not None, "only judged candidates come here"
+    return candidate.gate
 
 
-def _base_of(manifest: ManifestModel) -> str:
-    """The fingerprint of the base data that a version was learned from.
-
-    Versions of before it was recorded count as learned from other data, unless they were
-    published by hand, from the base data itself.
-    """
-    return str(manifest.recipe.get("base_fingerprint", manifest.dataset.fingerprint))
-
-
-def _key(recipe: Mapping[str, object], watermark: Mapping[str, str], base: str) -> str:
-    content = json.dumps([recipe, dict(watermark), base], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _remove_others(workspace: Path, keep: Path) -> None:
-    for path in workspace.iterdir():
+def _tidy(job: Job, *, promoted: bool) -> None:
+    """Keep the runs that the current version was made of: the next training begins with them."""
+    keep = job.folder if promoted else find_runs(job.workspace, job.champion.version)
+    for path in job.workspace.iterdir():
         if path != keep and path.is_dir():
             shutil.rmtree(path)
             logger.info("removed the retraining folder %s", path.name)

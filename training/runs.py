@@ -33,6 +33,7 @@ from training.run_folder import RunFolder, RunResult
 from training.strategies.strategy import KnownPairs, Strategy, Teach
 from training.tested import measure_once
 from training.trainer import EpochReport, Trainer
+from training.warm_start import WarmStart, carry_over
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +85,22 @@ def train_run(
     cache: Path | None = None,
     device: str = "cpu",
     report: Report = lambda _: None,
+    warm: WarmStart | None = None,
 ) -> RunResult:
     """Train a model and leave embeddings and result in `folder`.
 
     A run that was interrupted continues from its checkpoint; one that has finished is returned
     as it is. Teachers that the strategy asks for are runs of their own under `.teachers` beside
     the folder, shared by all runs there with the same settings.
+
+    Args:
+        dataset: What to learn from.
+        config: The run's settings.
+        folder: Its folder.
+        cache: Folder of computed neighbours.
+        device: Where to train.
+        report: Told of every epoch.
+        warm: Parameters to begin with; teachers begin anew.
 
     Raises:
         DataError: The folder holds another run, or settings do not fit the data.
@@ -103,6 +114,8 @@ def train_run(
     started = time.monotonic()
     split = make_split(dataset, config.split, config.split_seed)
     model = _model(dataset, split, config, cache).to(device)
+    if warm is not None:
+        logger.info("%s begins with %d parameters", folder, carry_over(model, warm, dataset))
     strategy = _strategy(model, split, config)
     # Everything that could be refused has been built: now something may be written.
     folder.start(config, dataset.fingerprint)

@@ -10,7 +10,7 @@ from models.co_occurrence import co_occurrence
 from models.features import mean_ablated, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
 from models.losses import bpr
-from models.params import Count, Layers, Params, Part, Weight, user_table, xavier
+from models.params import Count, Layers, Params, Part, UserRows, Weight, user_table, xavier
 from models.recommender import Recommender
 from models.sparse import SparseMatrix, sample_edges, symmetric_adjacency
 
@@ -68,7 +68,7 @@ class DualGNN(Recommender):
             self.outputs[name] = nn.Parameter(xavier((dim, _WIDENING * dim), generator))
             self.preferences[name] = user_table(inputs, dim, generator)
             if len(self.modalities) > 1:
-                self.weights[name] = nn.Parameter(torch.zeros(self.num_users))
+                self.weights[name] = UserRows(torch.zeros(self.num_users))
         self.register_buffer("edge_index", inputs.edge_index, persistent=False)
         self.full = symmetric_adjacency(inputs.edge_index, self.num_users, self.num_items)
         self.pruned: SparseMatrix | None = None

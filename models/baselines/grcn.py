@@ -10,7 +10,17 @@ from models.edge_graph import EdgeGraph
 from models.features import mean_ablated, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
 from models.losses import l2, margins
-from models.params import Count, Layers, Params, Part, Weight, item_table, user_table
+from models.params import (
+    Count,
+    ItemRows,
+    Layers,
+    Params,
+    Part,
+    UserRows,
+    Weight,
+    item_table,
+    user_table,
+)
 from models.recommender import Recommender
 from models.sparse import sample_edges
 
@@ -94,8 +104,8 @@ class GRCN(Recommender):
         self.preferences, self.user_trust, self.item_trust = (nn.ParameterDict() for _ in range(3))
         for name in map(slot, self.modalities):
             self.preferences[name] = user_table(inputs, dim, generator)
-            self.user_trust[name] = nn.Parameter(torch.full((self.num_users,), _NEUTRAL))
-            self.item_trust[name] = nn.Parameter(torch.full((self.num_items,), _NEUTRAL))
+            self.user_trust[name] = UserRows(torch.full((self.num_users,), _NEUTRAL))
+            self.item_trust[name] = ItemRows(torch.full((self.num_items,), _NEUTRAL))
         self.register_buffer("edge_index", inputs.edge_index, persistent=False)
         self.full = _Refined(inputs.edge_index, self.num_users, self.num_items)
         self.pruned: _Refined | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mutualrec.announcing import announce
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
@@ -101,35 +102,54 @@ def run_server(settings: "Settings", announce: str = "") -> None:
 
 
 @commands.command()
-def retrain(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> None:
-    """Drain new events, train on them, publish. Exit code 0 promoted, 10 nothing new, 1 error."""
+def retrain(
+    catalog: Catalog = "default",
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish a candidate that the gate refuses.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train anew, not from the current parameters.")
+    ] = False,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="Limit of the gate name=value; repeatable.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Drain new events, train on them, publish what came out unless it is worse.
+
+    Exit code 0 promoted, 10 nothing new, 20 the gate refused, 1 error.
+    """
+    from mutualrec.as_served import AsServed
     from mutualrec.progress import training_progress
     from mutualrec.retraining.leased import leased, while_held
+    from mutualrec.retraining.outcome import describe, describe_step, exit_code, policy_of
     from service.store.connection import connect_blocking
     from training.retrain import retrain as retrain_once
 
     folders = workspace(home)
-    with serving_settings(home) as settings, leased(settings, catalog) as lease:
-        client = connect_blocking(str(settings.redis_url))
-        try:
-            outcome = retrain_once(
-                catalog,
-                client,
-                artifacts=folders.artifacts,
-                events=folders.events,
-                workspace=folders.retraining(catalog),
-                cache=folders.cache,
-                progress=while_held(lease, training_progress),
-                fence=lease.fence,
-            )
-        finally:
-            client.close()
-        # Within the lease, which records the exit code.
-        console = Console(soft_wrap=True)
-        if outcome.version is None:
-            console.print(f"catalog {catalog}: no new events, nothing to do")
-            raise typer.Exit(10)
-        console.print(
-            f"catalog {catalog}: {outcome.num_events} events in the log, "
-            f"version {outcome.version} is current"
-        )
+    console = Console(soft_wrap=True, highlight=False)
+    with serving_settings(home) as settings:
+        policy = policy_of(settings, limits=gate or [], force=force, full=full)
+        with leased(settings, catalog) as lease:
+            client = connect_blocking(str(settings.redis_url))
+            try:
+                outcome = retrain_once(
+                    catalog,
+                    client,
+                    artifacts=folders.artifacts,
+                    events=folders.events,
+                    workspace=folders.retraining(catalog),
+                    cache=folders.cache,
+                    progress=while_held(lease, training_progress),
+                    serve=AsServed,
+                    policy=policy,
+                    fence=lease.fence,
+                    announce=lambda step: console.print(describe_step(step)),
+                )
+            finally:
+                client.close()
+            if outcome.version is not None:
+                announce(home, catalog)
+            console.print(describe(catalog, outcome))
+            # Within the lease, which records the exit code.
+            raise typer.Exit(exit_code(outcome))

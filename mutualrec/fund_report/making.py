@@ -41,7 +41,7 @@ def find_source(
     """
     from service.artifact import current_version, read_manifest
     from training.errors import DataError
-    from training.retrain import Recipe
+    from training.recipe import Recipe
 
     version = current_version(folders.artifacts, catalog)
     if version is None and dataset is None:

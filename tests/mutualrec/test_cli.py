@@ -102,7 +102,7 @@ BAD = {
     "an unknown importer": (("import", "excel", "a", "b"), "No such command", 2),
     "no catalog to list": (("rollback",), "never published", 1),
     "a catalog name with a path": (("versions", "--catalog", "../x"), "catalog", 1),
-    "retraining before publishing": (("retrain",), "publish one", 1),
+    "retraining before publishing": (("retrain",), "`mutualrec publish`", 1),
     "evaluating nothing": (("evaluate", "d"), "either --run or --ensemble", 2),
 }
 

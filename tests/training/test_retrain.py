@@ -1,112 +1,17 @@
-import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import redis
 
-from service.artifact import Artifact, Fence, current_version, load_artifact
+from service.artifact import Fence
 from service.errors import TrainerFenced
-from service.events import (
-    PARTITIONS,
-    Interaction,
-    encode_event,
-    item_bodies_key,
-    keys_of,
-    partition_of,
-)
-from training.config import RunConfig
-from training.data.dataset import Dataset
+from service.events import PARTITIONS, item_bodies_key, keys_of
 from training.data.importers.demo import import_demo
-from training.ensemble_folder import build_ensemble
 from training.errors import RetrainingBusy
 from training.event_log import read_events, watermark_of
-from training.publish import publish
-from training.retrain import Outcome, retrain
-from training.run_folder import RunFolder
-from training.runs import train_run
-from training.trainer import EpochReport
-
-NOW_MS = 1_793_000_000_000
-
-
-@contextmanager
-def silent(_name: str, _epochs: int, _metric: str) -> Iterator[Callable[[EpochReport], None]]:
-    yield lambda _: None
-
-
-@dataclass
-class Shop:
-    """A catalog published from the demo data, and the Redis its events come through."""
-
-    client: redis.Redis
-    home: Path
-    data: Path
-
-    def post(self, *events: dict[str, object]) -> None:
-        for event in events:
-            values = {"type": "view"} | event
-            taken = Interaction.model_validate(values, context={"now_ms": NOW_MS})
-            stream = keys_of("default", partition_of(taken.user_id)).events
-            self.client.xadd(stream, encode_event(taken))
-
-    def say(self, item_id: str, **state: object) -> None:
-        """What the service writes when an item is put."""
-        body = {"deleted": False, "hidden": False, "metadata": {}, "features": {}} | state
-        self.client.hset(item_bodies_key("default"), item_id, json.dumps(body))
-
-    def retrain(self, progress=silent, fence: Fence | None = None) -> Outcome:
-        return retrain(
-            "default",
-            self.client,
-            artifacts=self.home / "artifacts",
-            events=self.home / "events",
-            workspace=self.home / "retraining",
-            cache=self.home / "cache",
-            progress=progress,
-            fence=fence,
-        )
-
-    @property
-    def current(self) -> str:
-        version = current_version(self.home / "artifacts", "default")
-        assert version is not None
-        return version
-
-    @property
-    def artifact(self) -> Artifact:
-        return load_artifact(self.home / "artifacts", "default", self.current)
-
-    def seen(self, user_id: str) -> set[str]:
-        artifact = self.artifact
-        rows = artifact.seen(artifact.user_ids.index(user_id))
-        return {artifact.item_ids[row] for row in rows}
-
-
-@pytest.fixture
-def shop(
-    redis_url: str,
-    demo_dataset: Dataset,
-    demo_folder: Path,
-    run_config: Callable[..., RunConfig],
-    tmp_path: Path,
-) -> Iterator[Shop]:
-    runs = []
-    data = tmp_path / "data"
-    shutil.copytree(demo_folder, data)
-    for model in ("bpr", "itemcf"):
-        runs.append(RunFolder(tmp_path / model))
-        train_run(demo_dataset, run_config(model, max_epochs=2, eval_every=1), runs[-1])
-    chosen = build_ensemble(demo_dataset, runs, tmp_path / "ensemble", weights=[0.2, 1.0])
-    publish(demo_dataset, chosen, tmp_path / "artifacts", "default", dataset_folder=data)
-    with redis.Redis.from_url(redis_url) as client:
-        yield Shop(client, tmp_path, data)
+from training.retrain import Outcome
 
 
 def test_without_events_nothing_is_published(shop):
