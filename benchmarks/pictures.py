@@ -72,8 +72,8 @@ def _bars(
     for place, label in enumerate(labels):
         row, group = measured[dataset, label], series.get(label, "")
         panel.barh(
-            *(place, _value(row)),
-            xerr=_errors([row]),
+            *(place, value_of(row)),
+            xerr=errors_of([row]),
             color=colours.get(group, COLOURS[-1]),
             height=0.7,
             label="" if group in named else group,
@@ -101,8 +101,8 @@ def _curves(
         rows = [measured[dataset, v.label] for v in known]
         panel.errorbar(
             [_x(v) for v in known],
-            [_value(row) for row in rows],
-            yerr=_errors(rows),
+            [value_of(row) for row in rows],
+            yerr=errors_of(rows),
             marker="o",
             capsize=2,
             color=colour,
@@ -138,14 +138,15 @@ def _x(variant: Variant) -> float:
     return variant.x
 
 
-def _value(row: Row) -> float:
+def value_of(row: Row) -> float:
+    """Return the value of a row."""
     return float(cast(float, row["value"]))
 
 
-def _errors(rows: Sequence[Row]) -> list[list[float]]:
+def errors_of(rows: Sequence[Row]) -> list[list[float]]:
     """Distances from the value down to `low` and up to `high`, [2, rows]; 0 without a spread."""
-    below = [_value(row) - float(cast(float, _or_value(row, "low"))) for row in rows]
-    above = [float(cast(float, _or_value(row, "high"))) - _value(row) for row in rows]
+    below = [value_of(row) - float(cast(float, _or_value(row, "low"))) for row in rows]
+    above = [float(cast(float, _or_value(row, "high"))) - value_of(row) for row in rows]
     return [[max(x, 0.0) for x in below], [max(x, 0.0) for x in above]]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.experiment import EnsembleVariant, Experiment, Variant, read_experiments
 from benchmarks.measured import CHANNEL_METRICS, change_metric, channel_setting
 from benchmarks.pictures import draw, picture_path
+from benchmarks.retraining_picture import draw_replay
 from benchmarks.rows import RESULTS, taking_turns
 from training.files import replace_text
 
@@ -210,6 +211,9 @@ def write_page() -> None:
             rows = read_rows(experiment.name)
             if rows and experiment.picture != "none":
                 draw(experiment, rows, picture_path(experiment))
+        replayed = read_rows("retraining_replay")
+        if replayed:
+            draw_replay(replayed)
         replace_text(BENCHMARKS_PAGE, render())
 
 
