@@ -1,7 +1,7 @@
 """Writing events: one server-side call per partition, shared by the requests of a moment."""
 
 import asyncio
-import uuid
+import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,16 +97,17 @@ class Appender:
             self._flushing = None
 
     async def _write(self, group: Sequence[_Append]) -> None:
-        token = uuid.uuid4().hex
+        token = secrets.token_hex(8)
         places: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
         for number, append in enumerate(group):
             for index, event in enumerate(append.events):
                 places[append.catalog, partition_of(event.user_id)].append((number, index))
         calls = [
+            # Each call has a token of its own: replies could change places among the calls, too.
             self._arguments(
-                catalog, partition, [(group[n].events[i], group[n].signs) for n, i in where], token
+                *place, [(group[n].events[i], group[n].signs) for n, i in where], f"{token}{call:x}"
             )
-            for (catalog, partition), where in places.items()
+            for call, (place, where) in enumerate(places.items())
         ]
         replies = await self._call(INGEST, calls)
         found = [[0] * len(append.events) for append in group]

@@ -29,6 +29,7 @@ from service.store.reads import Command, Reads, Reply, send_to_cluster, send_to_
 __all__ = ["EventStore", "HistoryItem"]
 
 _T = TypeVar("_T")
+_STREAM_METHODS = frozenset({"read", "readexactly", "readuntil", "write", "writelines", "drain"})
 
 
 class EventStore:
@@ -212,9 +213,9 @@ class EventStore:
         try:
             async with self._places or nullcontext():
                 try:
-                    result = await operation()
+                    result = await _attempt(operation)
                 except (RedisConnectionError, RedisTimeoutError):
-                    result = await operation()
+                    result = await _attempt(operation)
         except RedisError as error:
             self._down_until = time.monotonic() + 1.0
             raise StoreUnavailable(
@@ -227,6 +228,24 @@ class EventStore:
                 self._observe(time.perf_counter() - start)
         self._down_until = 0.0
         return result
+
+
+async def _attempt(operation: Callable[[], Awaitable[_T]]) -> _T:
+    """Does an operation; a connection that was closed under it is a RedisConnectionError.
+
+    uvloop says RuntimeError where asyncio's loop says ConnectionResetError, and the library
+    stumbles over the stream that is gone when a connection is closed while it is being opened.
+    """
+    try:
+        return await operation()
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise RedisConnectionError(f"the connection was closed: {error}") from error
+    except AttributeError as error:
+        if error.obj is not None or error.name not in _STREAM_METHODS:
+            raise
+        raise RedisConnectionError("the connection was closed while it was opened") from error
 
 
 def _past_event(member: bytes, timestamp: float) -> PastEvent:

@@ -1,5 +1,6 @@
 """Calling our server-side functions, which come back by themselves when the server lost them."""
 
+import secrets
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -59,7 +60,8 @@ class Functions:
         """The replies without their tokens, if they are the replies to these calls.
 
         A connection on which something repeats or drops a reply gives every later request the
-        answer to another one; here that is noticed, and all connections are opened anew.
+        answer to another one. The last reply of a pipeline shows that; tokens also show where
+        replies changed places in between. Then all connections are opened anew.
         """
         own = []
         for (_, arguments), reply in zip(calls, replies, strict=True):
@@ -86,7 +88,14 @@ class Functions:
                 # another connection wrote a moment ago; this write comes after it.
                 pipeline.set(_WRITTEN_LAST, 1)
                 pipeline.execute_command("WAITAOF", 1, 0, self._sync_timeout_ms)
+            # In a cluster every node has its part of the pipeline; this would reach one of them.
+            mark = None if isinstance(self._redis, RedisCluster) else secrets.token_hex(8)
+            if mark is not None:
+                pipeline.echo(mark)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        if mark is not None and replies.pop() != mark.encode():
+            await self._disconnect()
+            raise RedisConnectionError("a reply belongs to another request")
         if self._sync_timeout_ms is None:
             return replies
         *replies, _, on_disk = replies

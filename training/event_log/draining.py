@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from service.events import EVENT_LOG_GROUP, PARTITIONS, Interaction, decode_event, keys_of
@@ -148,7 +149,10 @@ def _read_group(
     if not reply:
         return []
     # The library's reply is a list of pairs over RESP2 and a mapping over RESP3.
-    values = list(reply.values())[0] if isinstance(reply, dict) else reply[0][1]  # noqa: RUF015
+    named = list(reply.items())[0] if isinstance(reply, dict) else reply[0]  # noqa: RUF015
+    if named[0] != stream.encode():
+        raise RedisConnectionError("a reply belongs to another request; drain again")
+    values = named[1]
     if values and isinstance(values[0], list) and values[0] and isinstance(values[0][0], tuple):
         values = values[0]
     return cast("Sequence[_Entry]", values)

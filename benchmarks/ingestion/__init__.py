@@ -1,0 +1,1 @@
+"""Taking events under faults and under load: processes to kill, proxies that lose, senders."""
