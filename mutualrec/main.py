@@ -93,6 +93,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         service_errors.ServiceError,
         service_errors.IndexUnavailable,
         service_errors.KeysError,
+        service_errors.TracingUnavailable,
         valkey.PrivateValkeyError,
         import_module("mutualrec.workspace").WorkspaceNameInvalid,
         import_module("mutualrec.listening").CannotListen,

@@ -94,6 +94,10 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     app.add_middleware(
         RequestMiddleware, metrics=state.metrics, max_body_bytes=settings.max_body_bytes
     )
+    if state.tracing is not None:
+        from service.tracing.spans import TracingMiddleware
+
+        app.add_middleware(TracingMiddleware, tracing=state.tracing)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -144,6 +148,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.searches.shutdown()
         if state.store is not None:
             await state.store.close()
+        if state.tracing is not None:
+            await asyncio.to_thread(state.tracing.close)
 
 
 async def _poll_keys(keys: Keys, interval_s: float) -> None:

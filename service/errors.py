@@ -33,6 +33,7 @@
      ├ KeysMissing               in production nobody is let in without a key, and there is none
      └ UnknownKey                no API key of that name
     IndexUnavailable             the wanted kind of index cannot run on this machine
+    TracingUnavailable           traces are wanted, and cannot be made or sent
 """
 
 from collections.abc import Sequence
@@ -241,6 +242,10 @@ class LeaseHeld(ArtifactError):
 
 class IndexUnavailable(Exception):
     """The wanted kind of index cannot run on this machine."""
+
+
+class TracingUnavailable(Exception):
+    """Traces are wanted, and cannot be made or sent."""
 
 
 class KeysError(Exception):

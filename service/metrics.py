@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,6 +19,14 @@ WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _T = TypeVar("_T")
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+class Stage(Protocol):
+    """What is told how long a stage took."""
+
+    def observe(self, seconds: float, /) -> None:
+        """Notes one."""
+        ...
 
 
 class Metrics:
@@ -65,9 +73,9 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=registry,
         )
-        self.redis_seconds = stages.labels("redis")
-        self.search_seconds = stages.labels("search")
-        self.ranking_seconds = stages.labels("ranking")
+        self.redis_seconds: Stage = stages.labels("redis")
+        self.search_seconds: Stage = stages.labels("search")
+        self.ranking_seconds: Stage = stages.labels("ranking")
         self.swaps = Counter(
             "mutualrec_swaps", "Versions put in service.", ["catalog"], registry=registry
         )

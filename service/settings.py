@@ -96,6 +96,7 @@ class Settings(BaseSettings):
         index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
         search_threads: threads for searches too long for the event loop.
         log_level: the lowest level that is logged.
+        tracing: whether requests make OpenTelemetry traces; where they go, ``OTEL_*`` says.
         environment: ``production`` refuses to start without an API key.
         keys_file: the file of API keys; ``home/keys.json`` if None.
         rate_limit: requests per window of each API key; no limit if None.
@@ -153,6 +154,7 @@ class Settings(BaseSettings):
     index: Literal["auto", "cpu", "gpu"] = "auto"
     search_threads: _Positive = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    tracing: bool = False
     environment: Literal["development", "production"] = "development"
     keys_file: Path | None = None
     rate_limit: _Positive | None = None

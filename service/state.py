@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from starlette.requests import Request
 
@@ -20,6 +20,10 @@ from service.snapshot import Snapshot
 from service.store.client import EventStore
 from service.store.items import ItemStore
 from service.store.sessions import Sessions
+from service.tracing import tracing_of
+
+if TYPE_CHECKING:
+    from service.tracing.spans import Tracing
 
 
 @dataclass
@@ -43,10 +47,14 @@ class ServiceState:
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
     audit: AuditTrail = field(init=False)
+    tracing: "Tracing | None" = field(init=False, default=None)
     has_started: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
+        self.tracing = tracing_of(self.settings)
+        if self.tracing is not None:
+            self.tracing.watch(self.metrics)
         self.catalogs = Catalogs(
             self.settings.artifacts,
             self.settings.default_catalog,
@@ -55,8 +63,11 @@ class ServiceState:
             self.metrics.search_seconds.observe,
         )
         self.experiments = Experiments(self.catalogs, self.settings, self.metrics)
-        self.searches = ThreadPoolExecutor(
-            self.settings.search_threads, thread_name_prefix="search"
+        threads = self.settings.search_threads
+        self.searches = (
+            ThreadPoolExecutor(threads, thread_name_prefix="search")
+            if self.tracing is None
+            else self.tracing.executor(threads)
         )
         self.queue = SearchQueue(self.searches, self.settings.search_threads)
         self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")

@@ -84,13 +84,16 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         CannotListen: The address cannot be used.
         IndexUnavailable: The wanted index cannot run here.
         KeysError: In production there is no API key, or the keys cannot be read.
+        TracingUnavailable: Traces are wanted and cannot be made.
     """
     from mutualrec.listening import listen
     from mutualrec.workers import run_one, run_several
     from service.access import Keys
     from service.index import check_index
+    from service.tracing import check_tracing
 
     check_index(settings.index)
+    check_tracing(settings)
     Keys(settings.keys, production=settings.environment == "production").load()
     with listen(settings.host, settings.port) as address:
         if announce:
