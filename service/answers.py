@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from service.cursor import MAX_SHOWN, Cursor, decode_cursor, request_fingerprint, shown_rows
-from service.experiments.arms import Arm
-from service.experiments.ids import Origin, new_id
+from service.experiments.arms import Arm, recommendation_id
 from service.explain import explain
 from service.items_json import with_metadata
 from service.recommend import UserView, recommend, view_user
@@ -124,7 +123,9 @@ def content_of(
     content: Json = {"user_id": someone.user_id}
     if someone.session_id is not None:
         content["session_id"] = someone.session_id
-    content["recommendation_id"] = cursor.recommendation_id if cursor else _new_id(demand)
+    content["recommendation_id"] = (
+        cursor.recommendation_id if cursor else recommendation_id(demand.arm)
+    )
     if demand.arm is not None:
         content |= demand.arm.names
     content["model_version"] = snapshot.artifact.version
@@ -135,11 +136,6 @@ def content_of(
     return content
 
 
-def _new_id(demand: Demand) -> str:
-    arm, now_s = demand.arm, int(time.time())
-    return new_id(Origin(now_s) if arm is None else Origin(now_s, arm.number, arm.index))
-
-
 def _cursor(catalog: str, someone: Someone, demand: Demand) -> Cursor | None:
     if demand.cursor is None:
         return None
@@ -148,7 +144,7 @@ def _cursor(catalog: str, someone: Someone, demand: Demand) -> Cursor | None:
         catalog, someone.user_id, someone.session_id, seen, demand.rules_text
     )
     if not demand.cursor:
-        return Cursor(_new_id(demand), request)
+        return Cursor(recommendation_id(demand.arm), request)
     return decode_cursor(demand.cursor, request)
 
 

@@ -17,6 +17,7 @@ from service.versions import CURRENT
 logger = logging.getLogger(__name__)
 
 OnSwap = Callable[[str, Snapshot | None, Snapshot], None]
+Prepare = Callable[[Snapshot], None]
 
 
 class Catalogs:
@@ -33,6 +34,7 @@ class Catalogs:
         index: IndexKind,
         on_swap: OnSwap,
         observe_search: Callable[[float], None] | None = None,
+        prepare: Prepare = lambda _: None,
     ) -> None:
         """Loads nothing yet.
 
@@ -42,12 +44,14 @@ class Catalogs:
             index: the kind of index to build.
             on_swap: called with the catalog, the old snapshot and the new one.
             observe_search: called with the seconds of every search.
+            prepare: computes what requests would wait for, before a version is served.
         """
         self._root = root
         self._default = default_catalog
         self._index = index
         self._on_swap = on_swap
         self._observe_search = observe_search
+        self._prepare = prepare
         self._snapshots: Mapping[str, Snapshot] = {}
         self._published: dict[str, Snapshot] = {}
         self._beside: dict[str, dict[str, Snapshot]] = {}
@@ -153,8 +157,11 @@ class Catalogs:
             self._changes[catalog] = known | {change.item_id: change for change in changes}
             published = self._published.get(catalog)
             if published is not None:
-                self._serve(catalog, published)
+                self._serve(catalog, self._extended(catalog, published))
             self._serve_beside(catalog)
+            if published is not None:
+                # What was said of an item is served at once, and prepared for after that.
+                self._prepare(self._snapshots[catalog])
 
     async def poll(self, interval_s: float) -> None:
         """Refreshes for ever."""
@@ -173,7 +180,9 @@ class Catalogs:
             return
         new = self._load(catalog, version)
         self._published[catalog] = new
-        self._serve(catalog, new)
+        served = self._extended(catalog, new)
+        self._prepare(served)
+        self._serve(catalog, served)
         logger.info(
             "swapped catalog=%s old=%s new=%s search_ms=%.3f",
             catalog,
@@ -187,8 +196,8 @@ class Catalogs:
         artifact = load_artifact(self._root, catalog, version)
         return build_snapshot(artifact, self._index, self._observe_search)
 
-    def _serve(self, catalog: str, published: Snapshot) -> None:
-        self._snapshots = {**self._snapshots, catalog: self._extended(catalog, published)}
+    def _serve(self, catalog: str, snapshot: Snapshot) -> None:
+        self._snapshots = {**self._snapshots, catalog: snapshot}
 
     def _serve_beside(self, catalog: str) -> None:
         others = {key: s for key, s in self._served_beside.items() if key[0] != catalog}

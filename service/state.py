@@ -10,6 +10,7 @@ from service.access import Keys
 from service.catalogs import Catalogs
 from service.experiments.experiments import Experiments
 from service.funds.audit import AuditTrail
+from service.funds.preparing import prepare
 from service.index.queue import SearchQueue
 from service.items.following import ItemFollower
 from service.metrics import Metrics
@@ -61,6 +62,7 @@ class ServiceState:
             self.settings.index,
             self._on_swap,
             self.metrics.search_seconds.observe,
+            prepare,
         )
         self.experiments = Experiments(self.catalogs, self.settings, self.metrics)
         threads = self.settings.search_threads

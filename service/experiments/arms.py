@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
 from service.experiments.definition import ArmBody, Experiment
+from service.experiments.ids import Origin, new_id
 from service.filters.syntax import Every, Expression, Some
 from service.rules import Rules
 from service.snapshot import Snapshot
@@ -139,6 +141,12 @@ def place_of(experiment: str, unit: str) -> float:
     """Where in [0, 1) somebody stands in an experiment: the same in every process, for ever."""
     content = f"{experiment}\0{unit}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) / _RANGE
+
+
+def recommendation_id(arm: Arm | None) -> str:
+    """A new id for an answer of now, by which events are attributed to the arm that gave it."""
+    now_s = int(time.time())
+    return new_id(Origin(now_s) if arm is None else Origin(now_s, arm.number, arm.index))
 
 
 def combined(given: Rules | None, arm: Rules | None) -> Rules | None:

@@ -1,7 +1,6 @@
 """What the endpoints about fund companies have in common: frame, audit line, who is asked about."""
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,9 @@ import orjson
 from fastapi import Request, Response
 from pydantic import JsonValue
 
-from service.answering import run_search
+from service.answering import count_answer, run_search
+from service.answers import Demand
+from service.experiments.arms import Arm, recommendation_id
 from service.funds.audit_line import canonical, sha256
 from service.funds.companies import book_of, companies_of, facts_of
 from service.funds.disclaimer import DISCLAIMER
@@ -36,11 +37,16 @@ class Question:
 
     Attributes:
         endpoint: method and path template.
-        inputs: everything the answer depends on but the version: ids, parameters, fresh events.
+        inputs: everything the answer depends on but the version and the arm: ids, parameters,
+            fresh events.
+        arm: the experiment's arm that answers; None outside of experiments.
+        recommendation_id: by which events are attributed to the answer.
     """
 
     endpoint: str
     inputs: Mapping[str, JsonValue]
+    arm: Arm | None
+    recommendation_id: str
 
 
 Work: TypeAlias = Callable[[], tuple[Json, Sequence[Json]]]
@@ -73,7 +79,8 @@ async def reply(
     content, rules = await run_search(state, snapshot, work)
     data_date, filed = book.data_date, book.filed_until
     frame: dict[str, JsonValue] = {
-        "recommendation_id": uuid.uuid4().hex,
+        "recommendation_id": question.recommendation_id,
+        **({} if question.arm is None else question.arm.names),
         "model_version": snapshot.version,
         "catalog": name,
         "data_date": None if data_date is None else data_date.isoformat(),
@@ -146,8 +153,47 @@ def _hint(what: str, ids: Sequence[str], names: Sequence[str | None], found: Seq
     return f"did you mean {meant}? {search}"
 
 
-def question(request: Request, **inputs: JsonValue) -> Question:
-    """The question of a request whose answer depends on these inputs."""
+def question(request: Request, arm: Arm | None = None, **inputs: JsonValue) -> Question:
+    """The question of a request whose answer depends on these inputs, answered by an arm."""
     path: str = request.scope["route"].path_format
     endpoint = f"{request.method} {path.removeprefix('/v1')}"
-    return Question(endpoint, {"endpoint": endpoint, **inputs})
+    return Question(endpoint, {"endpoint": endpoint, **inputs}, arm, recommendation_id(arm))
+
+
+def treated(
+    state: ServiceState, name: str, snapshot: Snapshot, fund_id: str
+) -> tuple[Snapshot, Arm | None]:
+    """The version that answers a fund, and the arm it is in: a fund is the unit of experiments.
+
+    A fund that the arm's version does not know is answered as one outside of the experiment.
+    """
+    served, demand = state.experiments.treat(name, snapshot, fund_id, Demand(k=1))
+    if served is not snapshot and (
+        served.artifact.funds is None or fund_id not in served.user_rows
+    ):
+        return snapshot, None
+    return served, demand.arm
+
+
+def count_investments(
+    state: ServiceState,
+    name: str,
+    question: Question,
+    fund_id: str,
+    investments: Sequence[Json],
+    *,
+    degraded: bool,
+) -> None:
+    """Counts a fund's recommendations for its arm, as those of any user are counted."""
+    items = [
+        {"item_id": one["company_id"], "rank": one["rank"], "source": one["source"]}
+        for one in investments
+    ]
+    content = {
+        "recommendation_id": question.recommendation_id,
+        "catalog": name,
+        "user_id": fund_id,
+        "items": items,
+        "degraded": degraded,
+    }
+    count_answer(state, content)

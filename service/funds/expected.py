@@ -56,7 +56,7 @@ class Expected:
             scores[:, snapshot.hidden_rows] = -np.inf
             for number, fund_row in enumerate(self.fund_rows[part].tolist()):
                 scores[number, book.held_companies(fund_row)] = -np.inf
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+            order = best_columns(scores, count)
             self.company_rows[part] = order
             self.scores[part] = np.take_along_axis(scores, order, axis=1)
         self._users = users
@@ -138,6 +138,21 @@ def trends(snapshot: Snapshot, k: int, per_fund: int, allowed: Mask) -> Trends:
     ]
     sectors = _sectors(names.sectors, funds, companies, changes)
     return Trends(listed, sectors, len(expected.fund_rows))
+
+
+def best_columns(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The columns [n, count] of the greatest scores of every row, falling; ties in column order."""
+    if count == scores.shape[1]:
+        return np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
+    # Sorting every row as a whole would cost several times as much. Companies that tie with the
+    # last of a list are looked at together, so that the lowest rows come.
+    limits = np.partition(scores, -count, axis=1)[:, -count]
+    best = np.empty((len(scores), count), np.int64)
+    for number, limit in enumerate(limits.tolist()):
+        candidates = np.flatnonzero(scores[number] >= limit)
+        order = np.argsort(-scores[number, candidates], kind="stable")[:count]
+        best[number] = candidates[order]
+    return best
 
 
 def _sectors(

@@ -8,11 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from service.experiments.arms import Arm, combined
 from service.funds.companies import book_of, companies_of
 from service.funds.reasons import reasons
 from service.funds.suitability import Applied, Held
 from service.recommend import as_rows, recommend, view_user
 from service.recommended import Recommended
+from service.rules import Rules
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
 
@@ -53,6 +55,7 @@ def investments(
     wish: Wish,
     *,
     now_ms: int,
+    arm: Arm | None = None,
 ) -> Investments:
     """The best companies that satisfy every rule; fewer only where no other does.
 
@@ -63,10 +66,15 @@ def investments(
         applied: the suitability.
         wish: what else is asked for.
         now_ms: epoch ms.
+        arm: of an experiment; its rules hold beside those of suitability.
     """
     book = book_of(snapshot)
     fund_id = snapshot.artifact.user_ids[fund_row]
     view = view_user(snapshot, fund_id, history, exclude_seen=False, now_ms=now_ms)
+    rules: Rules | None = applied.rules
+    if arm is not None:
+        view.query = arm.weighed(snapshot, view.query)
+        rules = combined(rules, arm.rules)
     held = np.union1d(book.held_companies(fund_row), as_rows(view.fresh))
     former = np.setdiff1d(book.former_companies(fund_row), held)
     told: list[Json] = []
@@ -80,9 +88,7 @@ def investments(
             barred[rows] = True
             told.append({"rule": name, "removed": len(rows)})
     told += applied.fired(~barred)
-    chosen = recommend(
-        snapshot, view.without(np.flatnonzero(barred).tolist()), wish.k, applied.rules
-    )
+    chosen = recommend(snapshot, view.without(np.flatnonzero(barred).tolist()), wish.k, rules)
     chosen = _checked(chosen, applied, barred)
     return Investments(_items(snapshot, fund_row, chosen, held, former), told)
 

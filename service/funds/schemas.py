@@ -157,8 +157,14 @@ class FiredRule(BaseModel):
 
 
 class InvestmentsResponse(FundAnswer, FundBrief):
-    """`unknown_excluded` are ids of the exclusion list that the catalog does not have."""
+    """`unknown_excluded` are ids of the exclusion list that the catalog does not have.
 
+    `experiment` and `arm` are there for funds in one. Events that name the `recommendation_id` are
+    counted for this answer.
+    """
+
+    experiment: str | None = None
+    arm: str | None = None
     quarter: str | None
     investments: list[Investment]
     rules: list[FiredRule]

@@ -6,7 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field, JsonValue
 
-from service.funds.answering import CATALOG, fund_row, question, reply
+from service.funds.answering import (
+    CATALOG,
+    count_investments,
+    fund_row,
+    question,
+    reply,
+    treated,
+)
 from service.funds.companies import book_of
 from service.funds.examples import INVESTMENTS, SUITABILITY
 from service.funds.investments import Json, Wish, investments
@@ -126,13 +133,17 @@ async def _answer(request: Request, catalog: str, body: InvestmentsBody) -> Resp
     wish = Wish(checked_k(body.k, state.settings), body.held, body.formerly_held)
     name, snapshot = state.catalogs.snapshot(catalog)
     fund = raw_id(request, "fund_id", "fund")
+    fund_row(snapshot, name, fund)
+    snapshot, arm = treated(state, name, snapshot, fund)
     row = fund_row(snapshot, name, fund)
+    listed: list[Json] = []
     history, degraded = await read_history(state, name, fund, None, snapshot.event_types)
 
     def work() -> tuple[Json, list[Json]]:
         applied = apply(snapshot, body)
         now_ms = time.time_ns() // 1_000_000
-        found = investments(snapshot, row, history, applied, wish, now_ms=now_ms)
+        found = investments(snapshot, row, history, applied, wish, now_ms=now_ms, arm=arm)
+        listed[:] = found.items
         if body.metadata:
             rows = [snapshot.item_rows[item["company_id"]] for item in found.items]
             with_metadata(snapshot, rows, found.items)
@@ -150,5 +161,7 @@ async def _answer(request: Request, catalog: str, body: InvestmentsBody) -> Resp
 
     inputs: dict[str, JsonValue] = body.model_dump(mode="json") | {"k": wish.k}
     fresh: list[JsonValue] = [[item.item_id, item.positive] for item in history]
-    asked = question(request, fund_id=fund, **inputs, history=fresh)
-    return await reply(state, name, snapshot, asked, work)
+    asked = question(request, arm, fund_id=fund, **inputs, history=fresh)
+    response = await reply(state, name, snapshot, asked, work)
+    count_investments(state, name, asked, fund, listed, degraded=degraded)
+    return response

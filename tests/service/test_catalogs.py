@@ -7,6 +7,7 @@ import pytest
 from service.artifact import set_current
 from service.catalogs import Catalogs
 from service.errors import NotReady, UnknownCatalog
+from service.item_change import ItemChange
 
 
 @pytest.fixture
@@ -163,3 +164,20 @@ def test_no_request_fails_or_mixes_versions_while_current_flips(
         if {item["item_id"][0] for item in body["items"]} != {versions[body["model_version"]]}
     ]
     assert mixed == []
+
+
+def test_a_version_is_prepared_before_it_is_served_and_changed_items_after(tmp_path, deploy):
+    seen = []
+
+    def note(snapshot):
+        served = catalogs.snapshots.get("default")
+        seen.append((snapshot.version, len(snapshot.hidden_rows), served is snapshot))
+
+    catalogs = Catalogs(tmp_path / "artifacts", "default", "cpu", lambda *_: None, prepare=note)
+    first = deploy()
+    catalogs.refresh()
+    hidden = ItemChange("i1", 1, hidden=True)
+    catalogs.change_items("default", [hidden])
+    second = deploy()
+    catalogs.refresh()
+    assert seen == [(first, 0, False), (first, 1, True), (second, 1, False)]
