@@ -15,7 +15,6 @@ from service.recommend import fetched, padded, recommend
 from service.snapshot import Snapshot
 from service.state import ServiceState
 
-INLINE_SEARCH_S = 0.001
 INLINE_ITEMS = 20_000
 
 _T = TypeVar("_T")
@@ -37,8 +36,8 @@ async def answer_one(
     asked = ask(catalog, snapshot, someone, demand)
     found, query = None, asked.view.query
     if query is not None:
-        wanted, is_quick = fetched(asked.view, asked.k), snapshot.search_s < INLINE_SEARCH_S
-        found = await state.queue.search(snapshot.index, query, wanted, quick=is_quick)
+        wanted = fetched(asked.view, asked.k)
+        found = await state.queue.search(snapshot.index, query, wanted, quick=snapshot.is_quick)
     items = padded(snapshot, asked.view, asked.k, found)
     content = content_of(catalog, snapshot, someone, demand, asked, items)
     state.metrics.ranking_seconds.observe(time.perf_counter() - start)
@@ -81,7 +80,7 @@ async def run_search(state: ServiceState, snapshot: Snapshot, work: Callable[[],
         work: what to do.
     """
     ranked = timed(state.metrics.ranking_seconds.observe, work)
-    if snapshot.search_s < INLINE_SEARCH_S and snapshot.index.num_items <= INLINE_ITEMS:
+    if snapshot.is_quick and snapshot.index.num_items <= INLINE_ITEMS:
         return ranked()
     return await asyncio.get_running_loop().run_in_executor(state.searches, ranked)
 

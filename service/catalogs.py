@@ -35,6 +35,7 @@ class Catalogs:
         on_swap: OnSwap,
         observe_search: Callable[[float], None] | None = None,
         prepare: Prepare = lambda _: None,
+        recall: float = 1.0,
     ) -> None:
         """Loads nothing yet.
 
@@ -45,6 +46,7 @@ class Catalogs:
             on_swap: called with the catalog, the old snapshot and the new one.
             observe_search: called with the seconds of every search.
             prepare: computes what requests would wait for, before a version is served.
+            recall: the share of the exact results that an index which is not exact must find.
         """
         self._root = root
         self._default = default_catalog
@@ -52,6 +54,7 @@ class Catalogs:
         self._on_swap = on_swap
         self._observe_search = observe_search
         self._prepare = prepare
+        self._recall = recall
         self._snapshots: Mapping[str, Snapshot] = {}
         self._published: dict[str, Snapshot] = {}
         self._beside: dict[str, dict[str, Snapshot]] = {}
@@ -194,7 +197,7 @@ class Catalogs:
 
     def _load(self, catalog: str, version: str) -> Snapshot:
         artifact = load_artifact(self._root, catalog, version)
-        return build_snapshot(artifact, self._index, self._observe_search)
+        return build_snapshot(artifact, self._index, self._observe_search, recall=self._recall)
 
     def _serve(self, catalog: str, snapshot: Snapshot) -> None:
         self._snapshots = {**self._snapshots, catalog: snapshot}

@@ -57,7 +57,7 @@ def weight_of(types: Mapping[str, int], weights: Mapping[str, EventWeight], now_
         now_ms: epoch ms.
     """
     counted = [weights.get(name, _ONE).at_age(now_ms - at) for name, at in types.items()]
-    return max(counted, default=1.0)
+    return counted[0] if len(counted) == 1 else max(counted, default=1.0)
 
 
 def _is_number(value: JsonValue) -> TypeGuard[float]:

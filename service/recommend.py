@@ -155,10 +155,12 @@ def _weighted(
     now_ms: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """What is new to the version and counts for anything, and how much each does."""
-    counted: list[tuple[int, float]] = []
-    for row in sorted(positive):
-        if row not in known:
-            weight = weight_of(positive[row].types, snapshot.event_weights, now_ms)
-            if weight > 0:
-                counted.append((row, weight))
-    return as_rows(row for row, _ in counted), np.array([weight for _, weight in counted])
+    of_types = snapshot.event_weights
+    counted = {
+        row: weight_of(positive[row].types, of_types, now_ms)
+        for row in sorted(positive)
+        if row not in known
+    }
+    if any(weight <= 0 for weight in counted.values()):
+        counted = {row: weight for row, weight in counted.items() if weight > 0}
+    return np.array([*counted], np.int64), np.array([*counted.values()])

@@ -93,7 +93,10 @@ class Settings(BaseSettings):
         retrain_full_every: every how many retrainings one begins with new parameters.
         k_default: recommendations per answer when the request does not say.
         k_max: the most recommendations per answer.
-        index: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
+        index: ``cpu`` and ``gpu`` are exact, ``ivf`` is inverted lists; ``auto`` takes a GPU where
+            there is one, else what is quicker.
+        index_recall: share of the exact results that inverted lists must find.
+        search_wait_s: how long a query for the search threads waits for others.
         search_threads: threads for searches too long for the event loop.
         log_level: the lowest level that is logged.
         tracing: whether requests make OpenTelemetry traces; where they go, ``OTEL_*`` says.
@@ -151,7 +154,9 @@ class Settings(BaseSettings):
     retrain_full_every: _Positive = 10
     k_default: _Positive = 10
     k_max: _Positive = 500
-    index: Literal["auto", "cpu", "gpu"] = "auto"
+    index: Literal["auto", "cpu", "ivf", "gpu"] = "auto"
+    index_recall: Annotated[float, Field(gt=0, le=1)] = 0.99
+    search_wait_s: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     search_threads: _Positive = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     tracing: bool = False

@@ -15,7 +15,7 @@ from service.errors import ArtifactCorrupt
 from service.event_weights import EventWeight, read_event_weight
 from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
-from service.index import IndexKind, ItemIndex, MeasuredIndex, build_index
+from service.index import FlatGpuIndex, IndexKind, ItemIndex, MeasuredIndex, index_of
 from service.item_change import ItemChange
 from service.similar import ItemSimilarity
 from service.trends import Trends
@@ -24,6 +24,9 @@ from service.user_vector import FoldIn, fold_in_of
 _WARM_UP_USERS = 32
 _WARM_UP_K = 100
 _DEFAULT_TYPE = "view"
+
+QUICK_S = 0.001
+"""A search that takes less is done in the event loop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,7 @@ class Snapshot:
         event_weights: how much an event of each of those types counts.
         fold_in: what moves a user's vector.
         search_s: seconds of the quickest search during warm-up: others may have been busy.
+        is_quick: whether a search is too short to be worth a thread.
         columns: the items' metadata, for filters and caps.
         similarity: how alike the items are.
         trends: what is popular at any decay.
@@ -57,6 +61,7 @@ class Snapshot:
     event_weights: Mapping[str, EventWeight]
     fold_in: FoldIn
     search_s: float
+    is_quick: bool
     columns: ItemColumns
     similarity: ItemSimilarity
     trends: Trends
@@ -96,7 +101,11 @@ class Snapshot:
 
 
 def build_snapshot(
-    artifact: Artifact, kind: IndexKind, observe_search: Callable[[float], None] | None = None
+    artifact: Artifact,
+    kind: IndexKind,
+    observe_search: Callable[[float], None] | None = None,
+    *,
+    recall: float = 1.0,
 ) -> Snapshot:
     """Builds the index, warms it up with real users and checks that it answers.
 
@@ -104,6 +113,7 @@ def build_snapshot(
         artifact: a loaded version.
         kind: the kind of index.
         observe_search: called with the seconds of every search after the warm-up.
+        recall: the share of the exact results that an index which is not exact must find.
 
     Raises:
         ArtifactCorrupt: the artifact has no item, or its recipe's event types make no sense.
@@ -111,7 +121,8 @@ def build_snapshot(
     """
     if not artifact.item_ids:
         raise ArtifactCorrupt(f"{artifact.folder} has no items; publish a catalogue with some")
-    index = build_index(artifact.items, kind)
+    index = index_of(artifact, kind, recall)
+    search_s = _warm_up(artifact, index)
     event_types, event_weights = _event_types(artifact)
     return Snapshot(
         artifact=artifact,
@@ -122,7 +133,9 @@ def build_snapshot(
         event_types=event_types,
         event_weights=event_weights,
         fold_in=fold_in_of(artifact),
-        search_s=_warm_up(artifact, index),
+        search_s=search_s,
+        # A GPU is waited for, however quick it is.
+        is_quick=search_s < QUICK_S and not isinstance(index, FlatGpuIndex),
         columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),
         similarity=ItemSimilarity(artifact),
         trends=Trends(artifact),

@@ -63,6 +63,7 @@ class ServiceState:
             self._on_swap,
             self.metrics.search_seconds.observe,
             prepare,
+            self.settings.index_recall,
         )
         self.experiments = Experiments(self.catalogs, self.settings, self.metrics)
         threads = self.settings.search_threads
@@ -71,7 +72,9 @@ class ServiceState:
             if self.tracing is None
             else self.tracing.executor(threads)
         )
-        self.queue = SearchQueue(self.searches, self.settings.search_threads)
+        self.queue = SearchQueue(
+            self.searches, self.settings.search_threads, wait_s=self.settings.search_wait_s
+        )
         self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")
         self.limiter = RateLimiter(
             self.settings.rate_limit,

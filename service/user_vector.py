@@ -11,6 +11,7 @@ that ``benchmarks/fold_in.py`` tries on a replay of movielens-100k.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ PRIOR_STRENGTH = 3.0
 """How many events of weight 1 the trained vector of a user is worth."""
 
 _MIN_DEVIATION = 1e-12
+_Number = TypeVar("_Number", np.float32, np.float64)
 _CHUNK_ROWS = 1 << 16
 
 
@@ -45,15 +47,30 @@ class FoldIn:
 
     Attributes:
         blocks: by name.
-        places: [D] where each column lies in the blocks when all are made as wide as the widest.
+        places: [D] where each column lies in the blocks when all are made as wide as the widest;
+            None where they lie as they are.
         covariances: [B, W, W] float64, zero where a block is narrower than W.
         mean_users: [B, W] float64.
     """
 
     blocks: Mapping[str, BlockFoldIn]
-    places: NDArray[np.int64]
+    places: NDArray[np.int64] | None
     covariances: NDArray[np.float64]
     mean_users: NDArray[np.float64]
+
+    def side_by_side(self, vector: NDArray[_Number]) -> NDArray[_Number]:
+        """A vector [D] as [B, W], with zeros where a block is narrower than W."""
+        shape = self.mean_users.shape
+        if self.places is None:
+            return vector.reshape(shape)
+        blocks = np.zeros(shape[0] * shape[1], vector.dtype)
+        blocks[self.places] = vector
+        return blocks.reshape(shape)
+
+    def columns(self, blocks: NDArray[_Number]) -> NDArray[_Number]:
+        """The vector [D] that `side_by_side` made such blocks [B, W] of."""
+        vector = blocks.reshape(-1)
+        return vector if self.places is None else vector[self.places]
 
 
 def fold_in_of(artifact: Artifact) -> FoldIn:
@@ -68,7 +85,8 @@ def fold_in_of(artifact: Artifact) -> FoldIn:
         covariances[number, :width, :width] = found.covariance
         mean_users[number, :width] = found.mean_user
         places[block.columns] = number * widest + np.arange(width)
-    return FoldIn(blocks, places, covariances, mean_users)
+    is_even = np.array_equal(places, np.arange(len(blocks) * widest))
+    return FoldIn(blocks, None if is_even else places, covariances, mean_users)
 
 
 def user_vector(
@@ -102,17 +120,15 @@ def user_vector(
     for block in artifact.blocks:
         if block.kind == "factors":
             said[block.columns] = weights @ artifact.factors[block.name][fresh_rows]
-    parts = np.zeros((2, *fold_in.mean_users.shape))  # [2, B, W]: what was trained, what is said
-    flat = parts.reshape(2, -1)
-    flat[1, fold_in.places] = said
-    if stored is not None:
-        flat[0, fold_in.places] = stored
-    untrained = ~parts[0].any(axis=1)
-    if untrained.any():
+    parts = np.empty((2, *fold_in.mean_users.shape))  # [2, B, W]: what was trained, what is said
+    parts[0] = 0.0 if stored is None else fold_in.side_by_side(stored)
+    parts[1] = fold_in.side_by_side(said)
+    untrained = [not any_number for any_number in parts[0].any(axis=1).tolist()]
+    if any(untrained):
         parts[0, untrained] = fold_in.mean_users[untrained]
-    shares = _shares(fold_in, parts, untrained.tolist(), float(weights.sum()) / prior_strength)
-    moved = (shares * parts).sum(axis=0).ravel()[fold_in.places]
-    vector: NDArray[np.float32] = moved.astype(np.float32)
+    shares = _shares(fold_in, parts, untrained, float(weights.sum()) / prior_strength)
+    parts *= shares
+    vector = fold_in.columns((parts[0] + parts[1]).astype(np.float32))
     return vector if vector.any() else None
 
 

@@ -10,7 +10,6 @@ from service.artifact import ArtifactDraft, Block, DatasetRef, Member, write_art
 WIDTH = 192
 NUM_MEMBERS = 3
 SEEN_PER_USER = 20
-_ITEMS_PER_CLUSTER = 100
 _NOISE = 0.6
 
 
@@ -53,7 +52,8 @@ def write_catalog(
 
 
 def _clustered(rng: np.random.Generator, num_items: int) -> NDArray[np.float32]:
-    centres = rng.normal(size=(max(1, num_items // _ITEMS_PER_CLUSTER), WIDTH)).astype(np.float32)
+    # A larger shop has more kinds of items, and more items of a kind.
+    centres = rng.normal(size=(max(1, round(num_items**0.5)), WIDTH)).astype(np.float32)
     items = centres[rng.integers(0, len(centres), num_items)]
     items += _NOISE * rng.standard_normal((num_items, WIDTH), dtype=np.float32)
     return items

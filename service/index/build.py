@@ -6,11 +6,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact import Artifact
 from service.errors import IndexUnavailable
+from service.index.choosing import FOLDER, choose_index
 from service.index.flat import FlatCpuIndex, FlatGpuIndex
 from service.index.interface import ItemIndex
 
-IndexKind = Literal["auto", "cpu", "gpu"]
+IndexKind = Literal["auto", "cpu", "ivf", "gpu"]
 
 
 def check_index(kind: IndexKind) -> int:
@@ -19,7 +21,7 @@ def check_index(kind: IndexKind) -> int:
     Raises:
         IndexUnavailable: ``gpu`` was asked for and FAISS sees none.
     """
-    num_gpus: int = faiss.get_num_gpus() if kind != "cpu" else 0
+    num_gpus: int = faiss.get_num_gpus() if kind in ("auto", "gpu") else 0
     if kind == "gpu" and num_gpus == 0:
         raise IndexUnavailable(
             f"index 'gpu' was asked for, but FAISS {faiss.__version__} sees no GPU; install the"
@@ -33,9 +35,27 @@ def build_index(items: NDArray[np.float32], kind: IndexKind) -> ItemIndex:
 
     Args:
         items: [I, D] float32, I and D at least 1.
-        kind: ``cpu``, ``gpu``, or ``auto`` for a GPU where FAISS sees one.
+        kind: ``gpu``, or ``auto`` where FAISS sees a GPU; the CPU for the others.
 
     Raises:
         IndexUnavailable: ``gpu`` was asked for and FAISS sees none.
     """
     return FlatGpuIndex(items) if check_index(kind) else FlatCpuIndex(items)
+
+
+def index_of(artifact: Artifact, kind: IndexKind, recall: float) -> ItemIndex:
+    """The index of a version.
+
+    Args:
+        artifact: the version, with at least one item.
+        kind: ``cpu`` and ``gpu`` are exact, ``ivf`` is inverted lists on the CPU; ``auto`` is a GPU
+            where FAISS sees one, else whichever is quicker.
+        recall: the share of the exact results that inverted lists must find.
+
+    Raises:
+        IndexUnavailable: ``gpu`` was asked for and FAISS sees none.
+    """
+    if kind in ("cpu", "gpu") or check_index(kind):
+        return build_index(artifact.items, kind)
+    kept = artifact.folder.parent / FOLDER / artifact.version
+    return choose_index(artifact.items, artifact.users, kept, recall=recall, always=kind == "ivf")

@@ -46,14 +46,25 @@ class FlatCpuIndex:
 class FlatGpuIndex:
     """Inner products with all items on one GPU.
 
-    GPU indexes may not be searched by two threads at once, so one thread does all searches.
+    GPU indexes may not be searched by two threads at once, so one thread does all searches. They
+    ignore what they are told to leave out, so callers ask for more and drop it.
     """
 
-    def __init__(self, items: NDArray[np.float32]) -> None:
-        """Copies the items [I, D] float32 to the GPU."""
+    # Any: FAISS has no type annotations.
+    def __init__(
+        self,
+        items: NDArray[np.float32],
+        to_gpu: Callable[[NDArray[np.float32]], tuple[Any, Any]] | None = None,
+    ) -> None:
+        """Copies the items to the GPU.
+
+        Args:
+            items: [I, D] float32.
+            to_gpu: makes what must be kept and the index; FAISS' own unless given.
+        """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu-search")
         self._cpu = FlatCpuIndex(items)
-        self._resources, self._index = self._thread.submit(_to_gpu, items).result()
+        self._resources, self._index = self._thread.submit(to_gpu or _to_gpu, items).result()
 
     @property
     def num_items(self) -> int:

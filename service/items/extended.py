@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +17,29 @@ from service.errors import InvalidParameter
 from service.index import DeltaIndex
 from service.item_change import ItemChange
 from service.items.content import ContentGraph, Placed
+from service.items.growing import Grown
 from service.snapshot import Snapshot, over_artifact
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a new item lies, None where it resembles nothing; its features, of length 1 or None."""
+
+    placed: Placed | None
+    units: Mapping[str, NDArray[np.float32] | None]
+
+
+_grown: WeakKeyDictionary[Artifact, Grown[_Place]] = WeakKeyDictionary()
+
+
 def extend(base: Snapshot, changes: Collection[ItemChange]) -> Snapshot:
     """The version with new items after its own, changed metadata and hidden items.
 
-    New items that resemble nothing are hidden. The item matrix is copied when there are new items,
-    so many at once cost as much as one.
+    New items that resemble nothing are hidden. What was worked out for an item is remembered as
+    long as the version is served, so one more item costs about as much as the first one. Not safe
+    to call for one version from several threads at once.
 
     Args:
         base: the version as it was published.
@@ -90,21 +104,33 @@ def _extended(
     known: Sequence[ItemChange],
     new: Sequence[ItemChange],
 ) -> tuple[Artifact, list[Placed | None]]:
+    grown = _grown.setdefault(artifact, Grown())
     graph = ContentGraph(artifact)
-    features = [_usable(artifact, change.features) for change in new]
-    placed = [graph.place(own, change.metadata) for own, change in zip(features, new, strict=True)]
+
+    def place(change: ItemChange) -> _Place:
+        features = _usable(artifact, change.features)
+        units = {name: _unit(vector) for name, vector in features.items()}
+        return _Place(graph.place(features, change.metadata), units)
+
+    places = grown.places.all(new, place)
+    placed = [place.placed for place in places]
+    items = grown.matrix("items", "", artifact.items)
     extended = replace(
         artifact,
-        items=_grown(artifact.items, [p.vector if p else None for p in placed]),
+        items=items.with_rows(new, [p.vector if p else None for p in placed]),
         item_ids=(*artifact.item_ids, *(change.item_id for change in new)),
-        item_metadata=_metadata(artifact.item_metadata, item_rows, known, new),
+        item_metadata=_metadata(artifact.item_metadata, item_rows, known, new, grown),
         popularity=np.concatenate([artifact.popularity, np.zeros(len(new))]),
         factors={
-            name: _grown(matrix, [p.factors[name] if p else None for p in placed])
+            name: grown.matrix("factors", name, matrix).with_rows(
+                new, [p.factors[name] if p else None for p in placed]
+            )
             for name, matrix in artifact.factors.items()
         },
         features={
-            name: _grown(matrix, [_unit(own.get(name)) for own in features])
+            name: grown.matrix("features", name, matrix).with_rows(
+                new, [place.units.get(name) for place in places]
+            )
             for name, matrix in artifact.features.items()
         },
     )
@@ -122,24 +148,11 @@ def _usable(
     }
 
 
-def _unit(vector: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    if vector is None or not vector.any():
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    if not vector.any():
         return None
     unit: NDArray[np.float32] = vector / np.linalg.norm(vector.astype(np.float64))
     return unit.astype(np.float32)
-
-
-def _grown(
-    matrix: NDArray[np.float32], rows: Sequence[NDArray[np.float32] | None]
-) -> NDArray[np.float32]:
-    """The matrix with rows after its own, zeros for None."""
-    if not rows:
-        return matrix
-    added = np.zeros((len(rows), matrix.shape[1]), np.float32)
-    for number, row in enumerate(rows):
-        if row is not None:
-            added[number] = row
-    return np.concatenate([matrix, added])
 
 
 def _metadata(
@@ -147,9 +160,17 @@ def _metadata(
     item_rows: Mapping[str, int],
     known: Sequence[ItemChange],
     new: Sequence[ItemChange],
+    grown: Grown[_Place],
 ) -> pa.Table | None:
     if table is None:
         return None
+    values_of_new = grown.metadata.all(
+        new,
+        lambda change: {
+            name: _value(table.schema, name, change.metadata.get(name))
+            for name in table.column_names
+        },
+    )
     columns = {}
     for name in table.column_names:
         column = table.column(name)
@@ -163,7 +184,7 @@ def _metadata(
             mask[list(changed)] = True
             values = pa.array([changed[row] for row in sorted(changed)], column.type)
             column = pa.chunked_array([pc.replace_with_mask(_whole(column), mask, values)])
-        added = [_value(table.schema, name, c.metadata.get(name)) for c in new]
+        added = [values[name] for values in values_of_new]
         columns[name] = pa.chunked_array(
             [*column.chunks, pa.array(added, column.type)], column.type
         )
