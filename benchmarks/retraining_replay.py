@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.retraining_picture import BENCHMARK, METRIC, WAYS, step_setting
 from benchmarks.rows import Row, commit, spread_row, write_rows
-from benchmarks.serving_process import command, serving
+from benchmarks.serving_process import MODELS, command, publish_first, serving
 from benchmarks.time_steps import Step, cut
 from mutualrec.client import Client
 from service.artifact import current_version
@@ -34,16 +34,6 @@ BATCH = 100
 FIRST_SHARE = 0.5
 NUM_STEPS = 10
 RETRAINED, NEVER = WAYS
-MODELS = {
-    "lightgcn": ("--param", "reg_weight=0.001"),
-    "bpr": ("--param", "reg_weight=0.01"),
-    "ease": (),
-}
-TRAINING = (
-    *("--set", "learning_rate=0.005", "--set", "max_epochs=60", "--set", "eval_every=5"),
-    *("--set", "patience=2", "--set", "num_threads=1"),
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -77,7 +67,7 @@ def replay(
     """Return the recalls of both ways, and the exit codes of the retrainings."""
     steps = cut(dataset, FIRST_SHARE, num_steps, folder / "data")
     homes = {way: folder / way.replace(" ", "-") for way in WAYS}
-    _publish_first(folder / "data", model, homes[RETRAINED])
+    publish_first(folder / "data", model, homes[RETRAINED])
     shutil.copytree(homes[RETRAINED], homes[NEVER])
     recalls, codes = {way: Recalls() for way in WAYS}, []
     with ExitStack() as stack:
@@ -107,18 +97,6 @@ def recall(client: Client, step: Step) -> NDArray[np.float64]:
             hits = {item.item_id for item in answer.items} & step.relevant[user]
             found.append(len(hits) / len(step.relevant[user]))
     return np.array(found)
-
-
-def _publish_first(data: Path, model: str, home: Path) -> None:
-    home.mkdir()
-    split = ("--split", "leave_last_out_validation")
-    for arguments in (
-        ("train", str(data), "--model", model, *MODELS[model], *TRAINING, *split),
-        ("ensemble", str(data)),
-        ("publish", str(data)),
-    ):
-        if command(home, *arguments) != 0:
-            raise SystemExit(f"mutualrec {arguments[0]} failed")
 
 
 def _until_served(client: Client, home: Path) -> None:

@@ -1,4 +1,4 @@
-"""The service and the commands of a workspace as processes of their own."""
+"""A workspace whose commands and service are processes of their own."""
 
 import os
 import subprocess
@@ -11,6 +11,15 @@ from pathlib import Path
 from benchmarks.servers import free_port
 from mutualrec.client import Client, MutualRecError
 
+MODELS = {
+    "lightgcn": ("--param", "reg_weight=0.001"),
+    "bpr": ("--param", "reg_weight=0.01"),
+    "ease": (),
+}
+TRAINING = (
+    *("--set", "learning_rate=0.005", "--set", "max_epochs=60", "--set", "eval_every=5"),
+    *("--set", "patience=2", "--set", "num_threads=1"),
+)
 _START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 
@@ -18,6 +27,19 @@ _POLL_S = 0.05
 def command(home: Path, *arguments: str) -> int:
     """Run a `mutualrec` command in a workspace; returns its exit code."""
     return subprocess.run([*_program(), *arguments], env=_environment(home)).returncode
+
+
+def publish_first(data: Path, model: str, home: Path) -> None:
+    """Train a model on a dataset folder as retraining will, and publish it in a new workspace."""
+    home.mkdir()
+    split = ("--split", "leave_last_out_validation")
+    for arguments in (
+        ("train", str(data), "--model", model, *MODELS[model], *TRAINING, *split),
+        ("ensemble", str(data)),
+        ("publish", str(data)),
+    ):
+        if command(home, *arguments) != 0:
+            raise SystemExit(f"mutualrec {arguments[0]} failed")
 
 
 @contextmanager

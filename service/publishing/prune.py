@@ -2,13 +2,16 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from service.artifact_writer import utc_now
 from service.publishing.listing import ListedVersion, describe_versions
 from service.publishing.pointer import moving
 from service.versions import sync_folder
+
+_LEFTOVER_AGE = timedelta(days=1)
 
 
 def prune_versions(
@@ -24,7 +27,8 @@ def prune_versions(
 
     The current and the pinned version stay, and the one that a rollback would go to. A refused
     version does not count among the newest, so that refusals never push out what was served; it
-    goes by its age and the newest `keep` of the refused ones.
+    goes by its age and the newest `keep` of the refused ones. What a killed trainer or an earlier
+    killed prune has left half-done goes with them, when it is a day old.
 
     Args:
         root: the folder of all catalogs.
@@ -59,6 +63,7 @@ def prune_versions(
         if not dry_run:
             for version in doomed:
                 _delete(folder, version)
+            _delete_leftovers(folder, clock() - _LEFTOVER_AGE)
     return doomed
 
 
@@ -66,6 +71,15 @@ def _younger(listed: ListedVersion, moment: datetime) -> bool:
     # A damaged manifest cannot say; its name can.
     created = datetime.strptime(listed.version[:21] + "+0000", "%Y%m%dT%H%M%S%f%z")
     return created > moment
+
+
+def _delete_leftovers(folder: Path, moment: datetime) -> None:
+    """Younger drafts may be somebody's who is still writing."""
+    for pattern in (".writing-*", ".deleting-*"):
+        for path in folder.glob(pattern):
+            with suppress(FileNotFoundError):  # its writer has just finished
+                if datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment:
+                    shutil.rmtree(path)
 
 
 def _delete(folder: Path, version: str) -> None:

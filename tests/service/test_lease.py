@@ -9,8 +9,11 @@ import redis
 from benchmarks.servers import cluster, running, sentinel, valkey_program
 from service.artifact import current_version, enter, highest_fence, promote
 from service.errors import LeaseHeld, TrainerFenced
+from service.events import keys_of
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import acquire, holder_of, holding
+from service.scheduling.recording import RunRecord
+from service.scheduling.status import read_status
 from service.store.connection import connect_blocking
 
 KEYS = TrainingKeys("default")
@@ -134,6 +137,12 @@ def test_leases_are_kept_by_a_cluster_and_behind_sentinel(tmp_path: Path):
             lease.confirm()
             with pytest.raises(LeaseHeld):
                 acquire(client, "default", **LONG)
+            record = RunRecord(client, lease, lambda: 1_793_000_000_000)
+            client.xadd(keys_of("default", 3).events, {"a": "b"})
+            record.begin()
+            record.end(10, "nothing new", None)
+            status = read_status(client, "default")
+            assert (status.run_state, status.learned) == ("finished", 1)
     with (
         running(program, tmp_path / "one") as master,
         sentinel(program, tmp_path / "sentinel", master) as port,

@@ -1,5 +1,6 @@
 """Moving, pinning, listing, comparing and pruning the versions of a catalog."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,6 +195,18 @@ def test_pruning_keeps_what_is_younger_than_the_age(tmp_path, publish):
     day = timedelta(days=1)
     # The first is older than a day, the second just as old; the third is what a rollback needs.
     assert prune_versions(tmp_path, "default", keep=1, older_than=day, clock=clock) == names[:2]
+
+
+def test_pruning_takes_what_killed_trainers_left_unless_somebody_may_still_write(tmp_path, publish):
+    names = [publish(tmp_path) for _ in range(2)]
+    set_current(tmp_path, "default", names[1])
+    old, young = (tmp_path / "default" / f".writing-{name}" for name in ("old", "young"))
+    for path in (old, young):
+        path.mkdir()
+        (path / "embeddings.safetensors").write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    assert prune_versions(tmp_path, "default", keep=5) == []
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_refused_versions_do_not_push_out_what_was_served(tmp_path, publish):
