@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from mutualrec.fund_report.subject import Subject
     from service.snapshot import Snapshot
 
+_SECTOR = "sector"
+
 
 def read_case(snapshot: "Snapshot", subject: "Subject", k: int, domain_field: str | None) -> Case:
     """Ask a version of the quarter for a fund's investments, as the service does, and compare.
@@ -67,15 +69,22 @@ def read_case(snapshot: "Snapshot", subject: "Subject", k: int, domain_field: st
 def _domains(
     snapshot: "Snapshot", subject: "Subject", wanted: str | None
 ) -> tuple[str, dict[str, str | None]]:
-    """The category's name, and every company's value, those that came later included."""
+    """The category's name, and every company's value, those that came later included.
+
+    Where companies have no category at all, everything is of an unknown sector.
+    """
     from service.errors import InvalidParameter
-    from service.funds.companies import codes_by_row, column_of, domain_columns
+    from service.funds.companies import codes_by_row, domain_columns, facts_of
 
     columns = domain_columns(snapshot)
-    column = column_of(snapshot, "sector") if wanted is None else wanted
-    if column not in snapshot.columns.fields or (wanted is not None and column not in columns):
+    sector = facts_of(snapshot).columns.get("sector")
+    column = wanted or sector or _SECTOR
+    if not columns and wanted is None:
+        return _SECTOR, {}
+    if column not in {*columns, sector}:
+        choices = ", ".join(columns) or "none; import them with a company table"
         raise InvalidParameter(
-            f"the companies have no category {column!r}; choose one of {', '.join(columns)}"
+            f"the companies have no category {column!r}; name one with --domain: {choices}"
         )
     names = snapshot.columns.coded(column).names
     codes = codes_by_row(snapshot, column).tolist()

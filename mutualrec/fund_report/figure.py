@@ -64,24 +64,21 @@ class Lane:
 
 @dataclass(frozen=True)
 class Figure:
-    """All lanes, top to bottom, and what has no room in them."""
+    """All lanes, top to bottom."""
 
     lanes: tuple[Lane, ...]
     height: float
-    left_out: tuple[DomainShare, ...]
 
 
 def lay_out(case: Case) -> Figure:
-    """Place everything; domains with recommendations and large ones have lanes."""
-    shown = _shown(case.domains)
+    """Place everything; where there are too many domains, the last lane has the lesser ones."""
     few = len(case.held) <= _ALL_HELD
     lanes, top = [], 0.0
-    for domain in shown:
-        lane = _lane(case, domain, top, few=few)
+    for domains in _grouped(case.domains):
+        lane = _lane(case, domains, top, few=few)
         lanes.append(lane)
         top += lane.height
-    left_out = tuple(domain for domain in case.domains if domain not in shown and domain.before)
-    return Figure(tuple(lanes), max(top, float(FUND_HEIGHT)), left_out)
+    return Figure(tuple(lanes), max(top, float(FUND_HEIGHT)))
 
 
 def fitted(text: str, width: float) -> str:
@@ -94,15 +91,21 @@ def fitted(text: str, width: float) -> str:
     return kept.rstrip(" ,.-") + "…"
 
 
-def _shown(domains: Sequence[DomainShare]) -> list[DomainShare]:
+def _grouped(domains: Sequence[DomainShare]) -> list[list[DomainShare]]:
+    """The domains of every lane: those with the most recommendations, then those held most."""
     present = [domain for domain in domains if domain.num_recommended or domain.num_before]
-    order = sorted(present, key=lambda one: (-one.num_recommended, -one.before))[:MAX_LANES]
-    return [domain for domain in present if domain in order]
+    order = sorted(present, key=lambda one: (-one.num_recommended, -one.before))
+    if len(order) > MAX_LANES:
+        order = order[: MAX_LANES - 1]
+    others = [domain for domain in present if domain not in order]
+    alone = [[domain] for domain in present if domain in order]
+    return [*alone, others] if others else alone
 
 
-def _lane(case: Case, domain: DomainShare, top: float, *, few: bool) -> Lane:
-    recommended = [one for one in case.recommended if one.domain == domain.domain]
-    held = [one for one in case.held if one.domain == domain.domain]
+def _lane(case: Case, domains: Sequence[DomainShare], top: float, *, few: bool) -> Lane:
+    values = {domain.domain for domain in domains}
+    recommended = [one for one in case.recommended if one.domain in values]
+    held = [one for one in case.held if one.domain in values]
     room = len(held) if few or len(held) <= _MAX_HELD_PER_LANE else _MAX_HELD_PER_LANE - 1
     rows = -(-len(recommended) // NUM_COLUMNS)
     num_held = room + (len(held) > room)
@@ -114,24 +117,28 @@ def _lane(case: Case, domain: DomainShare, top: float, *, few: bool) -> Lane:
     start += rows * (BOX_HEIGHT + GAP)
     boxes += [_held_box(one, number, start) for number, one in enumerate(held[:room])]
     if len(held) > room:
-        rest = held[room:]
-        x, y = _place(room, start)
-        share = percent(sum(one.share for one in rest))
-        text = f"and {len(rest)} more held"
-        boxes.append(Box("more", x, y, "", text, share, f"{text}, {share} of the portfolio"))
-    name = domain.domain or "unknown"
-    counted = f"{domain.num_before} held" if domain.num_before else "none held"
+        boxes.append(_rest_box(held[room:], room, start))
+    name = (domains[0].domain or "unknown") if len(domains) == 1 else f"{len(domains)} others"
+    share = sum(one.share for one in held)
+    counted = f"{len(held)} held" if held else "none held"
     return Lane(
         name=fitted(name, (DOMAIN_WIDTH - 24) / _BOLD),
-        note=f"{percent(domain.before)} · {counted}" if domain.before else counted,
-        title=f"{name}: {percent(domain.before)} of the portfolio, {counted}, "
-        f"{domain.num_recommended} recommended, {domain.num_hits} of them entered",
+        note=f"{percent(share)} · {counted}" if held else counted,
+        title=f"{name}: {percent(share)} of the portfolio, {counted}, "
+        f"{len(recommended)} recommended, {sum(one.hit for one in recommended)} of them entered",
         top=top,
         height=height,
-        stroke=_THINNEST + (_THICKEST - _THINNEST) * min(1.0, domain.before),
-        is_new=not domain.num_before,
+        stroke=_THINNEST + (_THICKEST - _THINNEST) * min(1.0, share),
+        is_new=not held,
         boxes=tuple(boxes),
     )
+
+
+def _rest_box(rest: Sequence[Held], number: int, start: float) -> Box:
+    x, y = _place(number, start)
+    share = percent(sum(one.share for one in rest))
+    text = f"and {len(rest)} more held"
+    return Box("more", x, y, "", text, share, f"{text}, {share} of the portfolio")
 
 
 def _recommended_box(company: Recommended, number: int, start: float) -> Box:

@@ -239,7 +239,18 @@ def test_what_has_no_data_to_report_on_says_what_to_name(invoke, demo, world_fol
         *("--dataset", world_folder),
     )
     assert result.code == 1
-    assert "no category 'city'; choose one of country, sector" in result.err
+    assert "no category 'city'; name one with --domain: country, sector" in result.err
+
+
+def test_companies_without_any_category_are_all_of_an_unknown_one(report, tmp_path):
+    names_only = WORLD.companies.select("item_id", "name")
+    folder = write_world(replace(WORLD, companies=names_only), tmp_path / "bare")
+    described = (folder / "dataset.toml").read_text().split("[modalities.")[0]
+    (folder / "dataset.toml").write_text(described)
+    page = report("f02", "--k", 30, folder=folder)
+    rows = [row for row in page.rows if len(row) == 7][1:]
+    assert [row[0] for row in rows] == ["unknown"]
+    assert titles(page, "held") == names(WORLD.held("f02", QUARTER))
 
 
 def make_case(num_domains: int, num_held: int, k: int = 20) -> Case:
@@ -280,7 +291,9 @@ def make_case(num_domains: int, num_held: int, k: int = 20) -> Case:
 def test_nothing_in_the_figure_overlaps_or_leaves_it(num_domains, num_held):
     figure = lay_out(make_case(num_domains, num_held))
     assert len(figure.lanes) <= MAX_LANES
-    assert len(figure.lanes) + len(figure.left_out) == num_domains
+    assert len(figure.lanes) == min(num_domains, MAX_LANES)
+    marks = [int(box.mark) for lane in figure.lanes for box in lane.boxes if box.mark]
+    assert sorted(marks) == list(range(1, 21))
     assert [lane.top for lane in figure.lanes[1:]] == [
         lane.top + lane.height for lane in figure.lanes[:-1]
     ]
@@ -290,6 +303,13 @@ def test_nothing_in_the_figure_overlaps_or_leaves_it(num_domains, num_held):
         assert all(x >= 0 and x + BOX_WIDTH <= WIDTH for x, _ in places)
         assert all(lane.top < y and y + 28 < lane.top + lane.height for _, y in places)
     assert figure.lanes[-1].top + figure.lanes[-1].height == figure.height
+
+
+def test_lesser_domains_share_the_last_lane():
+    lanes = lay_out(make_case(60, 30)).lanes
+    assert lanes[-1].name == "47 others"
+    assert "47 others: " in lanes[-1].title
+    assert "1410 held, 7 recommended" in lanes[-1].title
 
 
 def test_few_holdings_are_all_drawn_and_many_are_summed_up():
