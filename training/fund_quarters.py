@@ -25,7 +25,6 @@ from training.ensemble_folder import build_ensemble
 from training.errors import DataError
 from training.files import taking
 from training.fund_facts import FOLDER, MANAGERS, POSITIONS, quarter_of, read_positions
-from training.job import SPLIT
 from training.publish import publish
 from training.run_folder import RunFolder
 from training.runs import resolve, train_run
@@ -33,6 +32,7 @@ from training.trainer import EpochReport
 
 logger = logging.getLogger(__name__)
 
+SPLIT = "leave_last_out_validation"
 CATALOG = "funds"
 _DAY_MS = 86_400_000
 

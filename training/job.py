@@ -15,7 +15,7 @@ from training.config import RunConfig
 from training.data.dataset import Dataset, read_dataset
 from training.data.item_states import ItemState
 from training.data.merge import merge_events
-from training.data.splits import make_split
+from training.data.splits import RETRAINING, make_split
 from training.ensemble_folder import ChosenEnsemble, build_ensemble
 from training.gate.holdout import hold_out, training_part
 from training.gate.judge import judge
@@ -27,12 +27,10 @@ from training.recipe import LearnedFrom, Recipe
 from training.run_folder import RunFolder
 from training.runs import train_run
 from training.trainer import EpochReport
+from training.validating import kept_validation, labelled, newest_of_users, write_validation
 from training.warm_start import WarmStart, find_runs, record_runs, warm_runs_after, warm_start
 
 logger = logging.getLogger(__name__)
-
-SPLIT = "leave_last_out_validation"
-"""Every user's newest interaction validates; nothing is held back from publishing's `seen`."""
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[EpochReport], None]]]
 
@@ -83,7 +81,7 @@ class Job:
     def folder(self) -> Path:
         """Folder of the merged data, the runs and the candidate."""
         limits = self.policy.limits
-        size = f"{limits.holdout_share} {limits.holdout_pairs}"
+        size = f"{limits.holdout_share} {limits.holdout_pairs} {self.policy.full_every}"
         return self.workspace / self.source.key(self.champion, size)
 
     @property
@@ -109,9 +107,14 @@ def make_candidate(
     dataset = _merged(job, log, states)
     champion = load_artifact(job.artifacts, job.catalog, job.champion.version)
     holdout = hold_out(dataset, champion, job.policy.limits)
-    learnable = training_part(holdout)
     earlier = find_runs(job.workspace, champion.version)
-    warm_runs = warm_runs_after(earlier, learnable, job.policy.full_every) if warm else 0
+    warm_runs = warm_runs_after(earlier, dataset, job.policy.full_every) if warm else 0
+    learnable = training_part(holdout)
+    if warm_runs and earlier is not None:
+        validation = kept_validation(learnable, earlier, champion)
+    else:
+        validation = newest_of_users(learnable)
+    learnable = labelled(learnable, validation)
     chosen = _learn(job, learnable, champion, earlier, warm=warm_runs > 0)
     job.step(-1, "judge the candidate")
     base = Base(job.recipe.dataset_folder, job.source.base_fingerprint)
@@ -119,10 +122,11 @@ def make_candidate(
     # What a killed retraining may have left half done is made again.
     for leftover in (root, job.folder / "judged"):
         shutil.rmtree(leftover, ignore_errors=True)
-    trained = make_split(learnable, SPLIT, 0).train
+    trained = make_split(learnable, RETRAINING, 0).train
     as_trained = write_as_trained(draft, holdout, trained, job.folder / "judged", job.catalog)
     report = judge(champion, as_trained, holdout, job.serve, job.policy.limits, warm=warm_runs > 0)
     version = write_as_published(draft, as_trained, holdout, job.serve, root)
+    write_validation(job.folder, validation)
     record_runs(job.folder, version, warm_runs, learnable)
     record_gate(root, job.catalog, version, report)
     return read_manifest(root, job.catalog, version)
@@ -157,7 +161,7 @@ def _learn(
 def _train(
     job: Job, dataset: Dataset, member: RunConfig, path: Path, warm: WarmStart | None
 ) -> RunFolder:
-    config = replace(member, split=SPLIT, split_seed=0)
+    config = replace(member, split=RETRAINING, split_seed=0)
     folder = RunFolder(path)
     with job.progress(path.name, config.training.max_epochs, config.training.metric) as report:
         train_run(dataset, config, folder, cache=job.cache, report=report, warm=warm)

@@ -1,17 +1,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from shop import LENIENT, REFUSING
 
 from models.params import ItemRows, UserRows
 from training.data.dataset import Dataset
 from training.data.identifiers import IdMap
+from training.data.splits import known_pairs, make_split
 from training.job import Policy
 from training.run_folder import RunFolder
 from training.runs import train_run
-from training.warm_start import WarmStart, carry_over
+from training.validating import labelled, newest_of_users
+from training.warm_start import WarmStart, carry_over, find_runs
 
 
 class Small(torch.nn.Module):
@@ -130,3 +134,42 @@ def test_the_last_duration_of_a_step_is_told(shop):
     told = []
     shop.retrain(policy=LENIENT, announce=told.append)
     assert [step.last_s is not None for step in told if "train" in step.what] == [True, True]
+
+
+def validated_on(shop) -> set[tuple[str, str]]:
+    """The pairs that the current version was validated on."""
+    folder = find_runs(shop.home / "retraining", shop.current)
+    rows = load_file(folder / "validation.safetensors")
+    artifact = shop.artifact
+    return {
+        (artifact.user_ids[user], artifact.item_ids[item])
+        for user, item in zip(rows["user_rows"].tolist(), rows["item_rows"].tolist(), strict=True)
+    }
+
+
+def test_a_warm_training_validates_on_nothing_that_its_parameters_were_trained_on(shop):
+    begins(shop, 1)
+    first = validated_on(shop)
+    shop.post(*({"user_id": "newcomer", "item_id": f"item-{n:03d}"} for n in range(1, 13)))
+    # More new pairs, so that the newcomer keeps three after the newest half was held out.
+    begins(shop, 2)
+    assert warm_in_manifest(shop)
+    added = validated_on(shop) - first
+    assert first <= validated_on(shop)
+    assert {user for user, _ in added} <= {"newcomer"}
+    # One that begins anew takes the newest of everyone again.
+    begins(shop, 3, replace(LENIENT, full_every=1))
+    assert not first <= validated_on(shop)
+
+
+def test_users_of_unknown_times_are_validated_on_a_drawn_pair_each(demo_dataset):
+    timeless = replace(
+        demo_dataset, interactions=replace(demo_dataset.interactions, timestamps=None)
+    )
+    drawn = newest_of_users(timeless)
+    assert len(drawn) == len(np.unique(drawn.user_rows)) > 100
+    split = make_split(labelled(timeless, drawn), "retraining", 0)
+    assert split.validation.user_rows.tolist() == drawn.user_rows.tolist()
+    assert split.validation.item_rows.tolist() == drawn.item_rows.tolist()
+    assert len(split.train) + len(drawn) == len(known_pairs(timeless))
+    assert len(split.test) == 0

@@ -18,12 +18,18 @@ from training.errors import DataError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 LEFT_OUT = 3
+RETRAINING = "retraining"
+"""The split of a dataset that retraining has labelled; it is chosen by nobody else."""
 Ratios = tuple[float, float, float]
 DEFAULT_RATIOS: Ratios = (0.8, 0.1, 0.1)
 
 
-def official(ds: Dataset) -> Split:
+def official(ds: Dataset, name: str = "official") -> Split:
     """The labels that came with the data (the first event's label for repeated pairs).
+
+    Args:
+        ds: Data set.
+        name: Name of the split; labels that retraining gave make the split `retraining`.
 
     Raises:
         DataError: The data set has no official labels.
@@ -34,7 +40,7 @@ def official(ds: Dataset) -> Split:
             f"dataset {ds.name!r} has no official labels; choose one of "
             f"{', '.join(name for name in SPLITS if name != 'official')}"
         )
-    return _assemble("official", pairs, pairs.labels)
+    return _assemble(name, pairs, pairs.labels)
 
 
 def random_per_user(
@@ -152,6 +158,8 @@ def make_split(ds: Dataset, name: str, seed: int) -> Split:
     Raises:
         DataError: No such split (the message lists them), or the data cannot be split this way.
     """
+    if name == RETRAINING:
+        return official(ds, RETRAINING)
     rule = SPLITS.get(name.replace("-", "_"))
     if rule is None:
         raise DataError(f"unknown split {name!r}; choose one of {', '.join(SPLITS)}")
