@@ -1,5 +1,6 @@
 # make run    demo data, training, private Valkey, service on 127.0.0.1:8000
 # make test   every test; make lint  ruff and mypy; make format  rewrite the code's layout
+# make test-redis   the tests of the event store on redis-server, where there is one
 # make run GPU=1   the same with faiss-gpu and a CUDA build of torch, in an environment of its own
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ TORCH := torch==2.13.0
 endif
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean
+.PHONY: run test test-redis lint format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run
@@ -26,6 +27,13 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
+
+test-redis: $(VENV)/.dev
+	@if command -v redis-server > /dev/null; then \
+		MUTUALREC_TEST_SERVER=redis $(BIN)/pytest -m "store and not slow"; \
+	else \
+		echo "this machine has no redis-server: the tests ran on Valkey alone"; \
+	fi
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

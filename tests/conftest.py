@@ -4,21 +4,38 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.servers import redis_program, running
 from mutualrec.valkey import private_valkey
 
 # Taken out of the environment: the program refuses variables with its prefix that it does not know.
 GIVEN_SERVER = os.environ.pop("MUTUALREC_TEST_REDIS_URL", None)
+GIVEN_PROGRAM = os.environ.pop("MUTUALREC_TEST_SERVER", "valkey")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what works on the server of the session, for runs on another one: ``-m store``."""
+    for item in items:
+        if "valkey_url" in getattr(item, "fixturenames", ()):
+            item.add_marker("store")
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server for the whole test session; `redis_url` empties it for each test.
 
-    By default a private Valkey server. MUTUALREC_TEST_REDIS_URL names another one, such as a
-    Redis 7.0: the tests run FLUSHALL on it, so never name one that holds anything of value.
+    By default a private Valkey server; with MUTUALREC_TEST_SERVER=redis the `redis-server` of this
+    machine. MUTUALREC_TEST_REDIS_URL names one that runs already: the tests run FLUSHALL on it, so
+    never name one that holds anything of value.
     """
     if GIVEN_SERVER is not None:
         yield GIVEN_SERVER
+        return
+    if GIVEN_PROGRAM == "redis":
+        program = redis_program()
+        if program is None:
+            pytest.exit("MUTUALREC_TEST_SERVER=redis needs a redis-server on this machine", 1)
+        with running(program, tmp_path_factory.mktemp("redis")) as server:
+            yield server.url
         return
     with private_valkey(tmp_path_factory.mktemp("valkey")) as url:
         yield url

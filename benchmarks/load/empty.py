@@ -1,4 +1,4 @@
-"""What the service is compared with: FastAPI with one endpoint that does nothing.
+"""What the service is compared with: FastAPI with endpoints that do nothing.
 
 It returns the JSON that the service returned, which its caller lays into a file.
 """
@@ -23,6 +23,10 @@ def create_empty() -> FastAPI:
     @app.get("/recommend/{user_id}")
     async def recommend(user_id: str) -> Response:  # noqa: ARG001
         return Response(body, media_type="application/json")
+
+    @app.post("/empty")
+    async def take() -> Response:
+        return Response(body, 202, media_type="application/json")
 
     @app.get("/content/{user_id}")
     async def recommend_content(user_id: str) -> Any:  # noqa: ARG001

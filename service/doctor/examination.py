@@ -4,14 +4,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from service.artifact import current_version, list_catalogs, load_artifact
 from service.doctor.finding import Finding
 from service.doctor.machine import check_disk, check_machine, check_threads, usable_cpus
-from service.doctor.redis_server import check_redis
+from service.doctor.servers import check_servers
 from service.errors import ArtifactError, KeysInvalid
 from service.keys import read_keys
 from service.settings import Settings
@@ -35,14 +31,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
             "redis", "error", "no Redis URL is set: events are refused", "set MUTUALREC_REDIS_URL"
         )
     else:
-        with Redis.from_url(
-            settings.redis_url,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        ) as client:
-            yield from check_redis(client, catalogs)
+        yield from check_servers(settings.redis_url, catalogs, timeout_s=_TIMEOUT_S)
     for catalog in catalogs:
         yield check_artifact(settings.artifacts, catalog)
     yield check_disk(settings.home, settings.artifacts)

@@ -25,21 +25,34 @@ def check_redis(client: Redis, catalogs: Sequence[str]) -> Iterator[Finding]:
         catalogs: whose events to count.
     """
     try:
-        info = cast(_Info, client.info())
+        yield from check_one(client)
+        yield check_backlog(client, catalogs)
     except RedisError as error:
-        yield Finding(
-            "redis",
-            "error",
-            f"Redis does not answer ({type(error).__name__}: {error})",
-            "start it, or correct MUTUALREC_REDIS_URL; without it events are refused and answers"
-            " are degraded",
-        )
-        return
+        yield no_answer(error)
+
+
+def no_answer(error: Exception) -> Finding:
+    """What to do about a server, or several, that cannot be asked."""
+    return Finding(
+        "redis",
+        "error",
+        f"Redis does not answer ({type(error).__name__}: {error})",
+        "start it, or correct MUTUALREC_REDIS_URL; without it events are refused and answers"
+        " are degraded",
+    )
+
+
+def check_one(client: Redis) -> Iterator[Finding]:
+    """Looks at one server, but for the events in it.
+
+    Raises:
+        RedisError: it does not answer.
+    """
+    info = cast(_Info, client.info())
     yield _version(info)
     yield _persistence(info, _fsync(client))
     yield _eviction(info)
     yield _memory(info)
-    yield _backlog(client, catalogs)
 
 
 def _version(info: _Info) -> Finding:
@@ -118,7 +131,12 @@ def _memory(info: _Info) -> Finding:
     return Finding("redis memory", "ok", says)
 
 
-def _backlog(client: Redis, catalogs: Sequence[str]) -> Finding:
+def check_backlog(client: Redis, catalogs: Sequence[str]) -> Finding:
+    """How many events wait, wherever they lie.
+
+    Raises:
+        RedisError: a server does not answer.
+    """
     pipeline = client.pipeline(transaction=False)
     for catalog in catalogs:
         for partition in range(PARTITIONS):

@@ -138,14 +138,18 @@ def connect(url: str, *, timeout_s: float, reply_timeout_s: float, max_connectio
     return Redis.from_pool(pool)
 
 
-def connect_blocking(url: str, *, timeout_s: float = 10.0) -> BlockingRedis:
+def connect_blocking(
+    url: str, *, timeout_s: float = 10.0, decode_responses: bool = False
+) -> BlockingRedis:
     """A client for commands and for draining, which may wait.
 
     Args:
         url: one of `SCHEMES`.
         timeout_s: seconds to connect, and to wait for a reply.
+        decode_responses: whether replies are text instead of bytes.
     """
     options: _Options = {
+        "decode_responses": decode_responses,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": BlockingRetry(NoBackoff(), 0),

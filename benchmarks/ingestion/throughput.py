@@ -1,0 +1,132 @@
+"""Events per second, beside what the machine could do at most."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from benchmarks.load.catalog import CATALOG, write_catalog
+from benchmarks.load.driver import Outcome, each_once, post, run
+from benchmarks.load.processes import empty_endpoint, service
+from benchmarks.servers import Server
+from service.artifact import set_current
+from service.events import partition_name, partition_of
+
+BATCH = 100
+_USERS = _ITEMS = 1_000
+_BATCH_CONNECTIONS = 8
+_SINGLE_CONNECTIONS = 32
+_NOW_MS = 1_767_355_200_000
+
+Event = dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Events, or requests, per second; the four were measured one after the other."""
+
+    raw: float
+    batches: float
+    empty: float
+    singles: float
+
+    @property
+    def batch_ratio(self) -> float:
+        """Batches over HTTP against pipelines into Redis."""
+        return self.batches / self.raw
+
+    @property
+    def single_ratio(self) -> float:
+        """Single events over HTTP against requests that do nothing."""
+        return self.singles / self.empty
+
+
+def rounds(
+    home: Path, server: Server, num_events: int, num_singles: int, num_rounds: int
+) -> list[Round]:
+    """Measure in turns; the first round warms up and is not among the results."""
+    version = write_catalog(home / "artifacts", _ITEMS, _USERS)
+    set_current(home / "artifacts", CATALOG, version)
+    body = json.dumps({"accepted": 1, "duplicates": 0, "rejected": []}).encode()
+    with (
+        service(home, server.url) as serving,
+        empty_endpoint(home, body) as empty,
+        Redis(port=server.port) as client,
+    ):
+        measured = [
+            _round(client, serving.port, empty.port, events_of(number, num_events), num_singles)
+            for number in range(num_rounds + 1)
+        ]
+    return measured[1:]
+
+
+def events_of(number: int, count: int) -> list[Event]:
+    """Distinct events of a round."""
+    return [
+        {
+            "event_id": f"{number}-{n}",
+            "user_id": f"u{n * 7919 % _USERS}",
+            "item_id": f"i{n % _ITEMS}",
+            "type": "view",
+            "timestamp": _NOW_MS + n,
+        }
+        for n in range(count)
+    ]
+
+
+def _round(
+    client: Redis, port: int, empty_port: int, events: Sequence[Event], num_singles: int
+) -> Round:
+    batches = [
+        post("/interactions", json.dumps(events[begin : begin + BATCH]).encode())
+        for begin in range(0, len(events), BATCH)
+    ]
+    single = [
+        json.dumps({**event, "event_id": f"s{event['event_id']}"}).encode() for event in events
+    ]
+    client.flushall()
+    raw = _raw(client, events)
+    client.flushall()
+    taken = _checked(run(each_once(port, batches, _BATCH_CONNECTIONS)))
+    client.flushall()
+    asked = [post("/empty", body) for body in single[:num_singles]]
+    empty = _checked(run(each_once(empty_port, asked, _SINGLE_CONNECTIONS)))
+    asked = [post("/interactions", body) for body in single[:num_singles]]
+    singles = _checked(run(each_once(port, asked, _SINGLE_CONNECTIONS)))
+    return Round(raw, BATCH * taken.per_second, empty.per_second, singles.per_second)
+
+
+def _raw(client: Redis, events: Sequence[Event]) -> float:
+    """Events per second of XADD + ZADD in pipelines, with the fields that the service writes."""
+    start = time.perf_counter()
+    for begin in range(0, len(events), BATCH):
+        pipeline = client.pipeline(transaction=False)
+        for event in events[begin : begin + BATCH]:
+            user_id, item_id, timestamp = event["user_id"], event["item_id"], event["timestamp"]
+            partition = partition_name(partition_of(str(user_id)))
+            fields: dict[str, str | int] = {
+                "e": event["event_id"],
+                "u": user_id,
+                "i": item_id,
+                "t": event["type"],
+                "v": "1.0",
+                "ts": timestamp,
+                "r": "",
+                "p": "",
+                "c": "",
+            }
+            pipeline.xadd(f"raw:{{{partition}}}:events", fields)  # type: ignore[arg-type]
+            pipeline.zadd(
+                f"raw:{{{partition}}}:history:{user_id}", {f"+view\0{item_id}": timestamp}
+            )
+        pipeline.execute()
+    return len(events) / (time.perf_counter() - start)
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    if outcome.errors:
+        raise RuntimeError(f"{outcome.errors} requests were not answered by 200 or 202")
+    return outcome
