@@ -16,6 +16,7 @@ from mutualrec.commands import (
     capacity,
     demo,
     doctor,
+    encoding,
     events,
     forgetting,
     funds,
@@ -44,6 +45,7 @@ app.add_typer(versions.app, name="versions")
 app.add_typer(funds.app, name="funds")
 for group in (
     demo.commands,
+    encoding.commands,
     training.commands,
     benchmarking.commands,
     serving.commands,
@@ -94,6 +96,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         service_errors.IndexUnavailable,
         service_errors.KeysError,
         service_errors.TracingUnavailable,
+        service_errors.EncoderUnavailable,
         valkey.PrivateValkeyError,
         import_module("mutualrec.workspace").WorkspaceNameInvalid,
         import_module("mutualrec.listening").CannotListen,

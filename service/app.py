@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import AccessMiddleware, Keys
+from service.encoding.encoder import TextEncoder
 from service.logs import configure_logging
 from service.middleware import RequestMiddleware
 from service.openapi import GuardedFastAPI
@@ -118,6 +119,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             "anybody who reaches %s may ask and write; `mutualrec keys create` ends that",
             settings.host,
         )
+    if settings.text_encoder is not None:
+        state.encoder = await asyncio.to_thread(TextEncoder.load, settings.text_encoder)
     if settings.redis_url is not None:
         state.connect(settings.redis_url)
     await asyncio.to_thread(state.catalogs.refresh)

@@ -16,6 +16,7 @@ from service.artifact_content import DailyCounts
 from service.artifact_reader import Artifact, load_artifact, read_manifest
 from service.artifact_tensors import ArtifactDraft, check_contents
 from service.artifact_writer import write_artifact
+from service.encoding.encoder import TextEncoder
 from service.funds.facts import CHANGES, FundFacts, Role
 from service.manifest import (
     FORMAT_VERSION,
@@ -23,6 +24,7 @@ from service.manifest import (
     BlockKind,
     BlockPart,
     DatasetRef,
+    EncoderRef,
     FileEntry,
     ManifestModel,
     Member,
@@ -66,6 +68,7 @@ __all__ = [
     "DailyCounts",
     "DatasetRef",
     "Difference",
+    "EncoderRef",
     "Fence",
     "FileEntry",
     "FundFacts",
@@ -76,6 +79,7 @@ __all__ = [
     "Member",
     "Role",
     "TensorEntry",
+    "TextEncoder",
     "adopt_version",
     "check_catalog",
     "check_contents",

@@ -14,7 +14,7 @@ from service.artifact_content import DailyCounts, check_daily, check_features
 from service.errors import ArtifactCorrupt
 from service.events import MAX_ID_BYTES
 from service.funds.facts import FundFacts, check_facts
-from service.manifest import Block, DatasetRef, Member
+from service.manifest import Block, DatasetRef, EncoderRef, Member
 
 _CHUNK_VALUES = 1 << 22
 
@@ -70,6 +70,7 @@ class ArtifactDraft:
         features: modality to [I, d] float32 with rows of length 1, zero for a missing one.
         funds: positions of fund companies; None for catalogs of anything else.
         category_fields: metadata columns whose values are categories.
+        encoders: what made the vectors of a modality, where that is known.
         extra_files: file name inside the version folder to the file to copy there.
     """
 
@@ -92,6 +93,7 @@ class ArtifactDraft:
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     funds: FundFacts | None = None
     category_fields: Sequence[str] = ()
+    encoders: Mapping[str, EncoderRef] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     watermark: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None

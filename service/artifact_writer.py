@@ -201,6 +201,7 @@ def _manifest(
         commit=draft.commit,
         recipe=dict(draft.recipe),
         category_fields=tuple(draft.category_fields),
+        encoders=dict(draft.encoders),
         files=files,
         tensors=tensors,
     )

@@ -34,6 +34,7 @@
      └ UnknownKey                no API key of that name
     IndexUnavailable             the wanted kind of index cannot run on this machine
     TracingUnavailable           traces are wanted, and cannot be made or sent
+    EncoderUnavailable           texts are to be encoded, and the encoder cannot be used
 """
 
 from collections.abc import Sequence
@@ -246,6 +247,10 @@ class IndexUnavailable(Exception):
 
 class TracingUnavailable(Exception):
     """Traces are wanted, and cannot be made or sent."""
+
+
+class EncoderUnavailable(Exception):
+    """Texts are to be encoded, and the encoder cannot be used."""
 
 
 class KeysError(Exception):

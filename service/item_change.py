@@ -20,6 +20,7 @@ class ItemChange:
         hidden: it is never recommended.
         metadata: values that replace the version's; other fields keep theirs.
         features: modality to a vector [d] float32 of any length.
+        encoders: modality to the digest of the encoder, of those vectors that were encoded here.
     """
 
     item_id: str
@@ -28,6 +29,7 @@ class ItemChange:
     hidden: bool = False
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> bool:
@@ -41,6 +43,7 @@ class ItemChange:
             "hidden": self.hidden,
             "metadata": self.metadata,
             "features": dict(self.features),
+            "encoders": self.encoders,
         }
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -83,6 +83,14 @@ class Member(_Strict):
     metrics: dict[str, JsonValue] = {}
 
 
+class EncoderRef(_Strict):
+    """What made a modality's vectors of the texts in a metadata column; see `TextEncoder`."""
+
+    name: str
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    column: str
+
+
 class FileEntry(_Strict):
     """Size and SHA-256 (hex) of one file."""
 
@@ -106,7 +114,7 @@ class ManifestModel(_Strict):
     ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
     and the optional files ``popularity.safetensors`` and ``content.safetensors``. Format 3 added
     ``gate``, what a retraining's gate found; it is None for what was published by hand. Format 4
-    added ``parts`` of blocks.
+    added ``parts`` of blocks, and ``encoders`` by modality.
     Catalogs of fund companies have ``funds.safetensors`` and ``funds.json``.
     """
 
@@ -124,6 +132,7 @@ class ManifestModel(_Strict):
     commit: str | None = None
     recipe: dict[str, JsonValue] = {}
     category_fields: tuple[str, ...] = ()
+    encoders: dict[str, EncoderRef] = {}
     gate: GateReport | None = None
     files: dict[Annotated[str, AfterValidator(check_file_name)], FileEntry]
     tensors: dict[str, TensorEntry]

@@ -1,9 +1,9 @@
 """Bodies of responses, for the OpenAPI document; the routes write them directly."""
 
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from service.events import Identifier
 
@@ -167,10 +167,11 @@ class IngestResponse(BaseModel):
 
 
 Features = dict[str, list[float]]
+Texts = dict[str, Annotated[str, Field(max_length=100_000)]]
 
 
 class ItemState(BaseModel):
-    """All that is said of an item: vectors by modality, metadata by field."""
+    """All that is said of an item: vectors or texts by modality, metadata by field."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -179,6 +180,7 @@ class ItemState(BaseModel):
 
     metadata: dict[str, JsonValue] = {}
     features: Features = {}
+    texts: Texts = {}
     hidden: bool = False
 
 
@@ -189,6 +191,7 @@ class ItemPatch(BaseModel):
 
     metadata: dict[str, JsonValue] | None = None
     features: Features | None = None
+    texts: Texts | None = None
     hidden: bool | None = None
 
 

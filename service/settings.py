@@ -99,6 +99,7 @@ class Settings(BaseSettings):
         search_wait_s: how long a query for the search threads waits for others.
         search_threads: threads for searches too long for the event loop.
         log_level: the lowest level that is logged.
+        text_encoder: folder of the encoder of texts that are given with items; none if None.
         tracing: whether requests make OpenTelemetry traces; where they go, ``OTEL_*`` says.
         environment: ``production`` refuses to start without an API key.
         keys_file: the file of API keys; ``home/keys.json`` if None.
@@ -159,6 +160,7 @@ class Settings(BaseSettings):
     search_wait_s: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     search_threads: _Positive = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    text_encoder: Path | None = None
     tracing: bool = False
     environment: Literal["development", "production"] = "development"
     keys_file: Path | None = None

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from service.access import Keys
 from service.catalogs import Catalogs
+from service.encoding.encoder import TextEncoder
 from service.experiments.experiments import Experiments
 from service.funds.audit import AuditTrail
 from service.funds.preparing import prepare
@@ -49,6 +50,7 @@ class ServiceState:
     limiter: RateLimiter = field(init=False)
     audit: AuditTrail = field(init=False)
     tracing: "Tracing | None" = field(init=False, default=None)
+    encoder: TextEncoder | None = field(init=False, default=None)
     has_started: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:

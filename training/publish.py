@@ -18,6 +18,7 @@ from service.artifact import (
     BlockPart,
     DailyCounts,
     DatasetRef,
+    EncoderRef,
     Fence,
     Member,
     promote,
@@ -114,6 +115,7 @@ def draft_version(
         features={name: _unit_rows(matrix) for name, matrix in sorted(dataset.features.items())},
         funds=read_fund_facts(base.folder, dataset),
         category_fields=_category_fields(dataset),
+        encoders=_encoders(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),
         watermark=dict(watermark),
         commit=code_commit(),
@@ -147,6 +149,16 @@ def _category_fields(dataset: Dataset) -> list[str]:
     if not columns and "category" in dataset.metadata.columns:
         columns = ["category"]
     return sorted(columns)
+
+
+def _encoders(dataset: Dataset) -> dict[str, EncoderRef]:
+    """What made the vectors of the modalities of texts, where `mutualrec encode` did."""
+    found = {}
+    for name, spec in dataset.modalities.items():
+        if spec.encoder is not None and name in dataset.features:
+            encoder, _, digest = spec.encoder.rpartition("@")
+            found[name] = EncoderRef(name=encoder, digest=digest, column=spec.source)
+    return found
 
 
 def _member(member: EnsembleMember) -> Member:

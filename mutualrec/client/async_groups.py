@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, Unpack
 from mutualrec.client import admin_calls, calls, fund_calls
 from mutualrec.client.admin_calls import DayOptions, PruneOptions
 from mutualrec.client.call import Call
-from mutualrec.client.calls import Features, Metadata
+from mutualrec.client.calls import Features, Metadata, Texts
 from mutualrec.client.experiments import Arm, Experiment, ExperimentReport, ExperimentReports
 from mutualrec.client.options import (
     FundOptions,
@@ -62,11 +62,12 @@ class AsyncItems(_Group):
         *,
         metadata: Metadata | None = None,
         features: Features | None = None,
+        texts: Texts | None = None,
         hidden: bool = False,
         **options: Unpack[InCatalog],
     ) -> ItemResponse:
         """Adds or replaces an item; it is recommendable at once if it resembles known ones."""
-        body = {"metadata": metadata, "features": features, "hidden": hidden}
+        body = {"metadata": metadata, "features": features, "texts": texts, "hidden": hidden}
         return await self._do(calls.put_item(item_id, body, options))
 
     async def patch(
@@ -75,11 +76,12 @@ class AsyncItems(_Group):
         *,
         metadata: Metadata | None = None,
         features: Features | None = None,
+        texts: Texts | None = None,
         hidden: bool | None = None,
         **options: Unpack[InCatalog],
     ) -> ItemResponse:
         """Changes what is given; not sent again when there is no reply."""
-        body = {"metadata": metadata, "features": features, "hidden": hidden}
+        body = {"metadata": metadata, "features": features, "texts": texts, "hidden": hidden}
         return await self._do(calls.patch_item(item_id, body, options))
 
     async def delete(self, item_id: str, **options: Unpack[InCatalog]) -> None:

@@ -33,6 +33,7 @@ from service.schemas import (
 T = TypeVar("T")
 Metadata = Mapping[str, JsonValue]
 Features = Mapping[str, Sequence[float]]
+Texts = Mapping[str, str]
 
 
 def get(route: str, answer: type[T], options: Mapping[str, object], known: type) -> Call[T]:

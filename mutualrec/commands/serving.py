@@ -85,15 +85,20 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         IndexUnavailable: The wanted index cannot run here.
         KeysError: In production there is no API key, or the keys cannot be read.
         TracingUnavailable: Traces are wanted and cannot be made.
+        EncoderUnavailable: The encoder of texts cannot be used.
     """
     from mutualrec.listening import listen
     from mutualrec.workers import run_one, run_several
     from service.access import Keys
+    from service.encoding.encoder import TextEncoder
     from service.index import check_index
     from service.tracing import check_tracing
 
     check_index(settings.index)
     check_tracing(settings)
+    if settings.text_encoder is not None:
+        # Workers load it themselves; what is wrong with it is told here, once.
+        TextEncoder.load(settings.text_encoder)
     Keys(settings.keys, production=settings.environment == "production").load()
     with listen(settings.host, settings.port) as address:
         if announce:

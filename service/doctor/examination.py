@@ -8,6 +8,7 @@ from service.artifact import current_version, list_catalogs, load_artifact
 from service.doctor.finding import Finding
 from service.doctor.machine import check_disk, check_machine, check_threads, usable_cpus
 from service.doctor.servers import check_servers
+from service.doctor.text_encoder import check_encoder
 from service.errors import ArtifactError, KeysInvalid
 from service.keys import read_keys
 from service.settings import Settings
@@ -34,6 +35,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield from check_servers(settings.redis_url, catalogs, timeout_s=_TIMEOUT_S)
     for catalog in catalogs:
         yield check_artifact(settings.artifacts, catalog)
+    yield check_encoder(settings, catalogs)
     yield check_disk(settings.home, settings.artifacts)
     yield check_keys(settings)
 

@@ -108,7 +108,7 @@ def _extended(
     graph = ContentGraph(artifact)
 
     def place(change: ItemChange) -> _Place:
-        features = _usable(artifact, change.features)
+        features = _usable(artifact, change)
         units = {name: _unit(vector) for name, vector in features.items()}
         return _Place(graph.place(features, change.metadata), units)
 
@@ -137,14 +137,15 @@ def _extended(
     return extended, placed
 
 
-def _usable(
-    artifact: Artifact, features: Mapping[str, NDArray[np.float32]]
-) -> dict[str, NDArray[np.float32]]:
-    """Those that fit the version: they may have been sent to one with other modalities."""
+def _usable(artifact: Artifact, change: ItemChange) -> dict[str, NDArray[np.float32]]:
+    """Vectors that fit the version: they may be of one with other modalities or encoders."""
+    encoders = {name: one.digest for name, one in artifact.manifest.encoders.items()}
     return {
         name: vector
-        for name, vector in features.items()
-        if name in artifact.features and vector.shape == artifact.features[name].shape[1:]
+        for name, vector in change.features.items()
+        if name in artifact.features
+        and vector.shape == artifact.features[name].shape[1:]
+        and change.encoders.get(name) in (None, encoders.get(name))
     }
 
 

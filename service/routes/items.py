@@ -1,5 +1,6 @@
 """GET, PUT, PATCH and DELETE /items/{item_id}."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from service.encoding.texts import encode_texts, with_columns
 from service.errors import InvalidParameter, StoreUnavailable, UnknownItem
 from service.item_change import ItemChange
 from service.items.extended import checked_value
@@ -29,6 +31,20 @@ _EXAMPLE = {
     "trained": False,
     "hidden": False,
     "metadata": {"title": "A new lamp", "category": "lamps"},
+}
+_PUT_EXAMPLES = {
+    "category": {
+        "summary": "An item that is like others of its category",
+        "value": {"metadata": {"title": "A new lamp", "category": "lamps"}},
+    },
+    "vector": {
+        "summary": "With a vector of a modality, from the encoder of the catalog's own",
+        "value": {"metadata": {"title": "A new lamp"}, "features": {"image": [0.12, -0.03, 0.4]}},
+    },
+    "text": {
+        "summary": "With a text that the service encodes",
+        "value": {"texts": {"text": "A brass table lamp with a linen shade"}},
+    },
 }
 # Any: FastAPI takes free-form OpenAPI fragments.
 _ANSWER: dict[int | str, dict[str, Any]] = {
@@ -63,6 +79,7 @@ async def read_item(
     summary="Add or replace an item",
     response_model=ItemResponse,
     responses={**_ANSWER, **problem_responses(400, 404, 413, 422, 503)},
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": _PUT_EXAMPLES}}}},
 )
 async def put_item(
     request: Request,
@@ -72,17 +89,17 @@ async def put_item(
 ) -> Response:
     """A new item is recommendable at once if it resembles known ones, by vectors or category.
 
-    `features` are vectors of the catalog's modalities, `metadata` values of its fields. Of an item
-    that the version was trained with, the trained vector stays, and fields that are not given keep
-    the values they were published with.
+    `features` are vectors of the catalog's modalities, `metadata` values of its fields. `texts` are
+    encoded as the catalog's own were, if the service has their encoder, and kept in their column.
+    Of an item that the version was trained with, the trained vector stays, and fields that are not
+    given keep the values they were published with.
     """
     state, item = state_of(request), _item_id(request)
     name, snapshot = state.catalogs.snapshot(catalog)
-    features = _checked_features(snapshot, given.features)
-    metadata = _checked_metadata(snapshot, given.metadata)
+    said = await _checked(state, snapshot, given)
 
     def replaced(old: ItemChange) -> ItemChange:
-        return ItemChange(item, old.number, False, given.hidden, metadata, features)
+        return replace(said, item_id=item, number=old.number, hidden=given.hidden)
 
     return await _change(state, name, item, replaced)
 
@@ -102,8 +119,7 @@ async def patch_item(
     """Changes what is given and leaves the rest; `hidden` takes an item out of all lists."""
     state, item = state_of(request), _item_id(request)
     name, snapshot = state.catalogs.snapshot(catalog)
-    features = _checked_features(snapshot, given.features)
-    metadata = _checked_metadata(snapshot, given.metadata)
+    said = await _checked(state, snapshot, given)
 
     def changed(old: ItemChange) -> ItemChange:
         known = old.number > 0 or item in snapshot.item_rows
@@ -112,8 +128,12 @@ async def patch_item(
         return replace(
             old,
             hidden=old.hidden if given.hidden is None else given.hidden,
-            metadata={**old.metadata, **metadata},
-            features={**old.features, **features},
+            metadata={**old.metadata, **said.metadata},
+            features={**old.features, **said.features},
+            encoders={
+                **{of: one for of, one in old.encoders.items() if of not in said.features},
+                **said.encoders,
+            },
         )
 
     return await _change(state, name, item, changed)
@@ -180,6 +200,24 @@ def _item_id(request: Request) -> str:
 
 def _unknown(catalog: str, item_id: str) -> UnknownItem:
     return UnknownItem(f"catalog {catalog!r} has no item {item_id!r}; PUT adds it")
+
+
+async def _checked(
+    state: ServiceState, snapshot: Snapshot, given: ItemState | ItemPatch
+) -> ItemChange:
+    """What was given, its texts encoded, of no item yet."""
+    features = _checked_features(snapshot, given.features)
+    texts = given.texts or {}
+    if not texts:
+        metadata = _checked_metadata(snapshot, given.metadata)
+        return ItemChange("", 0, False, False, metadata, features)
+    twice = sorted(features.keys() & texts.keys())
+    if twice:
+        raise InvalidParameter(f"{twice[0]} is in features and in texts; give one of them")
+    vectors = await asyncio.to_thread(encode_texts, state.encoder, snapshot, texts)
+    metadata = _checked_metadata(snapshot, with_columns(snapshot, texts, given.metadata or {}))
+    encoders = {name: snapshot.artifact.manifest.encoders[name].digest for name in texts}
+    return ItemChange("", 0, False, False, metadata, {**features, **vectors}, encoders)
 
 
 def _checked_features(

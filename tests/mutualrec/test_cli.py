@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_encoder import write_encoder
 
 Invoke = Callable[..., Any]
 
@@ -160,6 +161,25 @@ def test_an_ensemble_without_runs_says_what_to_do(invoke: Invoke, demo: Path) ->
     result = invoke("ensemble", demo)
     assert result.code == 1
     assert "mutualrec train" in result.err
+
+
+def test_texts_of_items_become_a_modality_that_models_learn_from(
+    invoke: Invoke, demo: Path, tmp_path: Path
+) -> None:
+    encoder = write_encoder(tmp_path / "words")
+    options = ("--encoder", encoder, "--column", "category", "--modality", "words")
+    assert "60 texts encoded as 'words', 4 numbers each" in invoke("encode", demo, *options).out
+    assert 'encoder = "words@' in (demo / "dataset.toml").read_text()
+    chosen = ("--model", "micro", "--modality", "words", "--set", "max_epochs=1")
+    assert invoke("train", demo, *chosen).code == 0
+
+
+def test_a_folder_that_is_no_encoder_says_what_it_needs(
+    invoke: Invoke, demo: Path, tmp_path: Path
+) -> None:
+    result = invoke("encode", demo, "--encoder", tmp_path, "--column", "category")
+    assert result.code == 1
+    assert "it needs model.onnx" in result.err
 
 
 def test_publishing_without_an_ensemble_says_what_to_do(invoke: Invoke, demo: Path) -> None:

@@ -33,6 +33,7 @@ FORMAT_VERSION = 1
 _DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MODALITY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ENCODER = re.compile(r".+@[0-9a-f]{64}")
 _TOP_KEYS = ("format_version", "name", "event_types", "modalities")
 
 
@@ -62,11 +63,13 @@ class ModalitySpec:
         source: Path of the ``.npy`` inside the folder (dense) or a column of items.parquet.
         neighbours: Optional path of an ``.npz`` inside the folder with published nearest
             neighbours (arrays ``indices`` and ``similarities``).
+        encoder: What made the vectors of a text modality: ``<name>@<digest>`` of a `TextEncoder`.
     """
 
     kind: Kind
     source: str
     neighbours: str | None = None
+    encoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -216,14 +219,19 @@ def _choice(value: object, where: str) -> Sign:
 
 
 def _modality(table: Mapping[str, object], where: str) -> ModalitySpec:
-    _refuse_unknown(table, ("kind", "source", "neighbours"), where)
+    _refuse_unknown(table, ("kind", "source", "neighbours", "encoder"), where)
     kind, source, neighbours = table.get("kind"), table.get("source"), table.get("neighbours")
     if kind not in get_args(Kind):
         raise SchemaError(f"{where} kind is {kind!r}; choose one of {', '.join(get_args(Kind))}")
     if not isinstance(source, str) or not isinstance(neighbours, str | None):
         raise SchemaError(f"{where} source is {source!r}, neighbours {neighbours!r}; write text")
+    encoder = table.get("encoder")
+    if encoder is not None and not (isinstance(encoder, str) and _ENCODER.fullmatch(encoder)):
+        raise SchemaError(
+            f"{where} encoder is {encoder!r}; `mutualrec encode` writes it as <name>@<digest>"
+        )
     checked: Kind = kind  # type: ignore[assignment]  # narrowed by the membership test above
-    return ModalitySpec(checked, source, neighbours)
+    return ModalitySpec(checked, source, neighbours, encoder)
 
 
 def _check_event_type(event_type: EventType, where: str) -> None:

@@ -36,8 +36,12 @@ def join_items(draft: DatasetDraft, states: Sequence[ItemState]) -> DatasetDraft
         return draft
     features, neighbours = dict(draft.features), dict(draft.neighbours)
     for name, matrix in draft.features.items():
+        encoder = (draft.modalities[name].encoder or "").rpartition("@")[2]
         given = {
-            row: state.features[name] for row, state in by_row.items() if name in state.features
+            row: state.features[name]
+            for row, state in by_row.items()
+            # Vectors of two encoders cannot be compared.
+            if name in state.features and state.encoders.get(name) in (None, encoder)
         }
         joined, changed = _with_vectors(name, matrix, given)
         features[name] = joined

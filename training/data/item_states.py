@@ -33,11 +33,13 @@ class ItemState:
         item_id: The item.
         metadata: Fields that were given, by name; JSON values.
         features: Vectors that were given, by modality.
+        encoders: Digests of the encoders of those vectors that the service encoded, by modality.
     """
 
     item_id: str
     metadata: Mapping[str, object] = field(default_factory=dict)
     features: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
 
 def drain_items(client: Redis, catalog: str, folder: Path) -> list[ItemState]:
@@ -107,7 +109,9 @@ def _decoded(item_id: str, body: str) -> ItemState | None:
         if content["deleted"] or not (content["metadata"] or content["features"]):
             return None
         features = {name: [float(x) for x in row] for name, row in content["features"].items()}
-        return ItemState(item_id, dict(content["metadata"]), features)
+        return ItemState(
+            item_id, dict(content["metadata"]), features, dict(content.get("encoders", {}))
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         logger.warning("what was said of an item cannot be learned from: %r", error)
         return None
