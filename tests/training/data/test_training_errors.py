@@ -3,6 +3,7 @@ from training.errors import (
     FeatureMismatch,
     QualityGateFailed,
     SchemaError,
+    SegmentDamaged,
     SplitLeakage,
     TrainingDiverged,
     UnknownModel,
@@ -11,7 +12,8 @@ from training.errors import (
 
 def test_data_errors_are_one_tree_below_value_error() -> None:
     assert issubclass(DataError, ValueError)
-    assert {SchemaError, FeatureMismatch, SplitLeakage} == set(DataError.__subclasses__())
+    kinds = {SchemaError, FeatureMismatch, SplitLeakage, SegmentDamaged}
+    assert kinds == set(DataError.__subclasses__())
 
 
 def test_divergence_names_epoch_batch_and_terms() -> None:
