@@ -1,13 +1,17 @@
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from service.errors import TracingUnavailable
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -115,6 +119,43 @@ def test_an_unknown_exporter_is_refused_at_the_start(start, monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "jaeger")
     with pytest.raises(TracingUnavailable, match="choose one of otlp, console, none"):
         start(tracing=True)
+
+
+class _Collector(BaseHTTPRequestHandler):
+    received: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append((self.path, body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_spans_are_sent_where_the_standard_variable_says(
+    deploy, client_type, tmp_path, monkeypatch
+):
+    deploy()
+    _Collector.received = []
+    with HTTPServer(("127.0.0.1", 0), _Collector) as collector:
+        thread = threading.Thread(target=collector.serve_forever)
+        thread.start()
+        monkeypatch.delenv("OTEL_TRACES_EXPORTER")
+        monkeypatch.setenv(
+            "OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}"
+        )
+        settings = Settings.load({}, home=tmp_path, index="cpu", tracing=True)
+        with client_type(settings) as client:
+            client.get("/popular")
+        # What was not sent yet is sent when the service stops.
+        collector.shutdown()
+        thread.join()
+    [(path, body)] = _Collector.received
+    sent = ExportTraceServiceRequest.FromString(body)
+    names = [s.name for r in sent.resource_spans for scope in r.scope_spans for s in scope.spans]
+    assert (path, names) == ("/v1/traces", ["GET /popular"])
 
 
 def test_by_default_nothing_of_it_is_loaded():
