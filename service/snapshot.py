@@ -17,6 +17,8 @@ from service.events import SIGN_MARKS, Sign
 from service.filters import ItemColumns
 from service.index import FlatGpuIndex, IndexKind, ItemIndex, MeasuredIndex, index_of
 from service.item_change import ItemChange
+from service.kept import kept_path
+from service.shared_ids import longer_rows, rows_of, share
 from service.similar import ItemSimilarity
 from service.trends import Trends
 from service.user_vector import FoldIn, fold_in_of
@@ -121,14 +123,19 @@ def build_snapshot(
     """
     if not artifact.item_ids:
         raise ArtifactCorrupt(f"{artifact.folder} has no items; publish a catalogue with some")
+    artifact = replace(
+        artifact,
+        user_ids=share(artifact.user_ids, kept_path(artifact, ".users")),
+        item_ids=share(artifact.item_ids, kept_path(artifact, ".items")),
+    )
     index = index_of(artifact, kind, recall)
     search_s = _warm_up(artifact, index)
     event_types, event_weights = _event_types(artifact)
     return Snapshot(
         artifact=artifact,
         index=index if observe_search is None else MeasuredIndex(index, observe_search),
-        user_rows=MappingProxyType({name: row for row, name in enumerate(artifact.user_ids)}),
-        item_rows=MappingProxyType({name: row for row, name in enumerate(artifact.item_ids)}),
+        user_rows=rows_of(artifact.user_ids),
+        item_rows=rows_of(artifact.item_ids),
         popular_rows=np.argsort(-artifact.popularity, kind="stable").astype(np.int64),
         event_types=event_types,
         event_weights=event_weights,
@@ -156,7 +163,7 @@ def over_artifact(snapshot: Snapshot, artifact: Artifact, index: ItemIndex) -> S
         snapshot,
         artifact=artifact,
         index=index,
-        item_rows=MappingProxyType({**snapshot.item_rows, **added}),
+        item_rows=longer_rows(snapshot.item_rows, added),
         # Nobody had to do with an added item yet.
         popular_rows=np.concatenate([snapshot.popular_rows, [*added.values()]]).astype(np.int64),
         columns=ItemColumns(artifact.item_metadata, len(artifact.item_ids)),

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from service.artifact import Artifact
 from service.errors import IndexUnavailable
-from service.index.choosing import FOLDER, choose_index
+from service.index.choosing import choose_index
 from service.index.flat import FlatCpuIndex, FlatGpuIndex
 from service.index.interface import ItemIndex
+from service.kept import kept_path
 
 IndexKind = Literal["auto", "cpu", "ivf", "gpu"]
 
@@ -57,5 +58,5 @@ def index_of(artifact: Artifact, kind: IndexKind, recall: float) -> ItemIndex:
     """
     if kind in ("cpu", "gpu") or check_index(kind):
         return build_index(artifact.items, kind)
-    kept = artifact.folder.parent / FOLDER / artifact.version
+    kept = kept_path(artifact, "")
     return choose_index(artifact.items, artifact.users, kept, recall=recall, always=kind == "ivf")

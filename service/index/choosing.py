@@ -24,11 +24,9 @@ from service.index.ivf import (
     read_cells,
     write_cells,
 )
+from service.kept import keep
 
 logger = logging.getLogger(__name__)
-
-FOLDER = ".index"
-"""Beside the versions of a catalog: what was built of them. It may be deleted at any time."""
 
 EXACT_S = 0.001
 """An exact search that takes less is not worth replacing."""
@@ -162,25 +160,12 @@ def _read(
 def _keep(kept: Path, cells: FaissIndex, measured: Measured) -> FaissIndex:
     """Writes both whole, and maps the lists; in memory they stay where nothing can be written."""
     try:
-        for path, write in (
-            (_lists(kept), lambda place: write_cells(cells, place)),
-            (_facts(kept), lambda place: place.write_text(json.dumps(asdict(measured)))),
-        ):
-            place = path.with_name(f"{path.name}.{os.getpid()}")
-            write(place)
-            place.replace(path)
-        _clear(kept)
+        keep(_lists(kept), lambda place: write_cells(cells, place))
+        keep(_facts(kept), lambda place: place.write_text(json.dumps(asdict(measured))))
         return read_cells(_lists(kept))
     except (OSError, RuntimeError) as error:
         logger.warning("the index is not kept: %s; every worker builds its own", error)
         return cells
-
-
-def _clear(kept: Path) -> None:
-    """Deletes what was kept of versions that are gone."""
-    for path in kept.parent.glob("*"):
-        if not (kept.parent.parent / path.name.partition(".")[0]).is_dir():
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

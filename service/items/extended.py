@@ -18,6 +18,7 @@ from service.index import DeltaIndex
 from service.item_change import ItemChange
 from service.items.content import ContentGraph, Placed
 from service.items.growing import Grown
+from service.shared_ids import longer_ids
 from service.snapshot import Snapshot, over_artifact
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def _extended(
     extended = replace(
         artifact,
         items=items.with_rows(new, [p.vector if p else None for p in placed]),
-        item_ids=(*artifact.item_ids, *(change.item_id for change in new)),
+        item_ids=longer_ids(artifact.item_ids, [change.item_id for change in new]),
         item_metadata=_metadata(artifact.item_metadata, item_rows, known, new, grown),
         popularity=np.concatenate([artifact.popularity, np.zeros(len(new))]),
         factors={

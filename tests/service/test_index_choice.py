@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from service.index import FlatCpuIndex, FlatGpuIndex, choosing, index_of
-from service.index.choosing import FOLDER, choose_index
+from service.index.choosing import choose_index
 from service.index.ivf import MEASURED_K, IvfCpuIndex, build_cells, read_cells, write_cells
+from service.kept import FOLDER
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(40, 16)).astype(np.float32)
