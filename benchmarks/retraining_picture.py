@@ -29,7 +29,7 @@ def draw_replay(rows: Sequence[Row], path: Path = PICTURE) -> None:
         figure = Figure(figsize=(6.0, 3.2), layout="constrained")
         FigureCanvasSVG(figure)
         panel = figure.subplots()
-        for way, colour in zip(WAYS, COLOURS, strict=False):
+        for way, colour, aside in zip(WAYS, COLOURS, (-0.06, 0.06), strict=False):
             points = sorted(
                 (int(match[1]), row)
                 for row in rows
@@ -37,7 +37,7 @@ def draw_replay(rows: Sequence[Row], path: Path = PICTURE) -> None:
             )
             found = [row for _, row in points]
             panel.errorbar(
-                [number for number, _ in points],
+                [number + aside for number, _ in points],  # bars beside each other
                 [value_of(row) for row in found],
                 yerr=errors_of(found),
                 marker="o",
