@@ -12,7 +12,7 @@ from mutualrec.announcing import announce
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
-    from service.artifact import Change, ListedVersion
+    from service.artifact import Change, ListedVersion, ManifestModel
 
 app = typer.Typer(help="List, compare, promote, pin and prune the versions of a catalog.")
 commands = typer.Typer()
@@ -37,11 +37,15 @@ def list_versions(catalog: Catalog = "default", home: Home = DEFAULT_HOME) -> No
     listed = describe_versions(workspace(home).artifacts, catalog)
     table = Table()
     table.add_column("version", no_wrap=True)
-    for name in ("state", "ensemble", "members", "val recall@20", "holdout ndcg@10", "gate"):
+    for name in ("state", "ensemble", "members", "val recall@20", "ndcg@20 on holdout", "gate"):
         table.add_column(name)
     for one in listed:
         table.add_row(one.version, _state(one), *_content(one))
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for one in listed:
+        for reason in () if one.manifest is None else _reasons(one.manifest):
+            console.print(f"{one.version}: {reason}", markup=False)
 
 
 @app.command()
@@ -163,15 +167,26 @@ def _content(listed: "ListedVersion") -> list[str]:
     if manifest is None:
         return ["", "", "-", "-", ""]
     validation = manifest.metrics.get("validation", {}).get("recall@20")
-    holdout = manifest.metrics.get("holdout", {}).get("ndcg@10")
-    gate = manifest.gate
-    verdict = "" if gate is None else "; ".join(gate.reasons) or "passed"
     return [
         manifest.ensemble,
         ", ".join(member.model for member in manifest.members),
-        *(f"{value:.4f}" if isinstance(value, float) else "-" for value in (validation, holdout)),
-        f"forced: {verdict}" if gate is not None and gate.forced else verdict,
+        f"{validation:.4f}" if isinstance(validation, float) else "-",
+        *_verdict(manifest),
     ]
+
+
+def _verdict(manifest: "ManifestModel") -> tuple[str, str]:
+    """The change against the champion of then, and what the gate said."""
+    gate = manifest.gate
+    if gate is None:
+        return "-", ""
+    change = next((check.value for check in gate.checks if check.name == "ndcg@20"), None)
+    said = "forced" if gate.forced else "refused" if gate.refused else "passed"
+    return "-" if change is None else f"{change:+.4f}", said
+
+
+def _reasons(manifest: "ManifestModel") -> tuple[str, ...]:
+    return () if manifest.gate is None else manifest.gate.reasons
 
 
 def _difference(kind: str, old: str, new: str, changes: "tuple[Change, ...]") -> Table:

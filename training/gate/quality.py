@@ -56,8 +56,8 @@ def compare(
     value, before = float(difference.mean()), float(old.mean())
     limit = -max_loss * before
     reason = (
-        f"{before:.4f} to {float(new.mean()):.4f} over {len(old)} users, a change of {value:+.4f}"
-        f" ({low:+.4f} to {high:+.4f})"
+        f"{name} {before:.4f} to {float(new.mean()):.4f} over {len(old)} users,"
+        f" a change of {value:+.4f} ({low:+.4f} to {high:+.4f})"
     )
     if high < 0:
         reason = f"the candidate ranks worse: {reason}"

@@ -36,7 +36,8 @@ def check_search(champion: Contender, candidate: Contender, limits: Limits) -> l
         passed=recall >= limits.min_index_recall,
         value=recall,
         limit=limits.min_index_recall,
-        reason=f"the index finds {recall:.2%} of the exact top {DEPTH}",
+        reason=f"the index finds {recall:.2%} of the exact top {DEPTH},"
+        f" at least {limits.min_index_recall:.2%} are needed",
     )
     return [index, _latency(before, seconds, limits)]
 
@@ -52,7 +53,8 @@ def _empty(candidate: Artifact, limits: Limits) -> GateCheck:
         passed=share <= limits.max_empty,
         value=share,
         limit=limits.max_empty,
-        reason=f"{empty} users and items with interactions have a zero vector ({share:.2%})",
+        reason=f"{share:.2%} of the users and items with interactions have a zero vector,"
+        f" at most {limits.max_empty:.2%} are allowed",
     )
 
 
@@ -68,7 +70,8 @@ def _lengths(champion: Artifact, candidate: Artifact, limits: Limits) -> GateChe
         passed=factor <= limits.max_norm_change,
         value=factor,
         limit=limits.max_norm_change,
-        reason=f"the median length of vectors has changed by a factor of {factor:.2f} at most",
+        reason=f"the median length of users' or items' vectors changes by a factor of {factor:.2f},"
+        f" at most {limits.max_norm_change:g} is allowed",
     )
 
 
