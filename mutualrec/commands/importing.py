@@ -91,12 +91,26 @@ def sec13f(
         list[str] | None,
         typer.Option(help="Company column that is a modality; repeatable. By default all fitting."),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Company column of prose that becomes vectors; repeatable."),
+    ] = None,
+    group: Annotated[
+        float | None,
+        typer.Option(help="Make one modality of columns that share this part of what they tell."),
+    ] = None,
 ) -> None:
     """Import the SEC's Form 13F data sets: fund companies, companies, positions as events."""
     from training.data.importers.sec13f import import_sec13f
 
     report = import_sec13f(
-        source, target, name=name, company_tables=companies or (), categorical=categorical
+        source,
+        target,
+        name=name,
+        company_tables=companies or (),
+        categorical=categorical,
+        texts=text or (),
+        group=group,
     )
     _show(report, target)
     typer.echo((target / "funds" / "reconciliation.json").read_text(encoding="utf-8"), nl=False)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from training.data.dataset import DatasetDraft, EventType, ModalitySpec, write_dataset
+from training.data.dataset import DatasetDraft, EventType, write_dataset
 from training.data.importers.rejects import write_rejects
 from training.data.importers.report import ImportReport
 from training.data.importers.sec13f import companies, filings, positions
 from training.data.importers.sec13f.bulk_tables import BulkTables, read_bulk_tables
 from training.data.importers.sec13f.funds_folder import managers_of, write_funds_folder
 from training.data.importers.sec13f.lines import Lines, read_lines
+from training.data.importers.sec13f.modalities import company_modalities
 from training.data.importers.sec13f.reconciliation import Reconciliation, corrected_list
 from training.data.importers.sec13f.units import correct_units
 from training.errors import SchemaError
@@ -34,6 +35,8 @@ def import_sec13f(
     name: str | None = None,
     company_tables: Sequence[Path] = (),
     categorical: Sequence[str] | None = None,
+    texts: Sequence[str] = (),
+    group: float | None = None,
     clock: Callable[[], float] = time.time,
 ) -> ImportReport:
     """Import the SEC's quarterly Form 13F data sets.
@@ -51,11 +54,12 @@ def import_sec13f(
             ``companies.*`` beside the SEC's tables by default.
         categorical: Columns of them that are modalities; by default all text columns whose
             values repeat.
+        texts: Columns of prose that become modalities of vectors.
+        group: Columns sharing this part of their information become one modality.
         clock: Seconds since the epoch.
 
     Returns:
-        Counts, rejected lines, findings, reject file. Not the plain sum of other importers:
-        lines merge and positions end, see `Reconciliation`.
+        Counts (of merged lines and ended positions: `Reconciliation`), rejects, findings.
 
     Raises:
         SchemaError: A table, a line or a column is wrong, or no line is a position.
@@ -73,19 +77,19 @@ def import_sec13f(
     quarters = positions.reported_quarters(reports)
     splits = positions.find_splits(held, quarters)
     changed = positions.with_changes(held, quarters, splits)
-    described = [
-        companies.read_company_table(path)
-        for path in company_tables or companies.find_company_tables(source)
-    ]
+    found_tables = company_tables or companies.find_company_tables(source)
+    described = [companies.read_company_table(path) for path in found_tables]
     items, matched = companies.company_items(used, described)
+    known = company_modalities(items, categorical=categorical, texts=texts, group=group)
     balance = _reconcile(tables, lines, reports, used, changed, items, matched, splits)
     draft = DatasetDraft(
         name=name or target.name,
         event_types=EVENT_TYPES,
-        modalities=_modalities(items, categorical),
+        modalities=known.specs,
         interactions=_events(changed),
-        items=items,
+        items=known.items,
         users=managers_of(changed, reports).select("name", "cik", user_id="fund_id"),
+        features=known.features,
     )
 
     def funds(folder: Path) -> None:
@@ -96,17 +100,6 @@ def import_sec13f(
     if rejected:
         found.append(f"{rejected} lines were rejected, see {reject_file}")
     return ImportReport(draft.name, target, balance.counts(), rejected, tuple(found), reject_file)
-
-
-def _modalities(items: pl.DataFrame, categorical: Sequence[str] | None) -> dict[str, ModalitySpec]:
-    columns = companies.categorical_columns(items) if categorical is None else categorical
-    missing = [column for column in columns if column not in items.columns]
-    if missing:
-        raise SchemaError(
-            f"no table of companies has a column {missing[0]!r}; the columns are "
-            f"{', '.join(items.columns)}"
-        )
-    return {column: ModalitySpec("categorical", column) for column in columns}
 
 
 def _events(changed: pl.DataFrame) -> pl.DataFrame:
