@@ -1,0 +1,107 @@
+"""Which companies a fund newly invests in: rolling over quarters, and on random splits.
+
+    python -m benchmarks.funds DATASET_FOLDER
+
+Trained models' scores are kept in a cache, so an interrupted command continues. Rows go to
+`benchmarks/results/funds.json`; then the tables of docs/benchmarks.md and docs/funds.md are
+written anew.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.funds.calibration import Bin, calibration_error
+from benchmarks.funds.holdings import read_holdings
+from benchmarks.funds.learned import Laboratory
+from benchmarks.funds.members import DESCRIPTION, MODALITIES, rankings
+from benchmarks.funds.page import write_tables
+from benchmarks.funds.random_split import random_findings
+from benchmarks.funds.rolling import (
+    FIRST_TESTED,
+    Finding,
+    by_sector,
+    calibrated,
+    findings,
+    roll,
+)
+from benchmarks.rows import Row, commit, update_rows
+from benchmarks.tables import write_page
+from training.data.dataset import read_dataset
+
+PARTS = ("rolling", "random")
+
+
+def rolling_findings(
+    folder: Path, laboratory: Laboratory, modalities: Sequence[str]
+) -> list[Finding]:
+    """Measure every model on every quarter since `FIRST_TESTED`."""
+    dataset = laboratory.dataset
+    holdings = read_holdings(folder, dataset)
+    tested = holdings.since(FIRST_TESTED)
+    text = DESCRIPTION in dataset.features
+    models = rankings(laboratory, modalities, text=text)
+    rolled = roll(holdings, models, tested, show=_show)
+    found = findings(holdings, rolled)
+    if "sector" in dataset.codes:
+        found += by_sector(holdings, rolled, dataset.codes["sector"], dataset.categories["sector"])
+    return found + _of_bins(calibrated(holdings, rolled))
+
+
+def _of_bins(bins: Sequence[Bin]) -> list[Finding]:
+    found = []
+    for b in bins:
+        setting = f"chance {b.low:g} to {b.high:g}"
+        values = {"predicted": b.predicted, "observed": b.observed, "pairs": float(b.pairs)}
+        for metric, value in values.items():
+            found.append(Finding("ensemble", setting, metric, (value, value, value)))
+    error = calibration_error(bins)
+    return [*found, Finding("ensemble", "all", "calibration_error", (error, error, error))]
+
+
+def _row(finding: Finding, name: str, seed: int) -> Row:
+    value, low, high = (round(number, 5) for number in finding.spread)
+    return Row(
+        benchmark="funds", dataset=name, model=finding.model, setting=finding.setting,
+        metric=finding.metric, value=value, low=low, high=high, seeds=[seed],
+        command="python -m benchmarks.funds DATASET_FOLDER", commit=commit(),
+    )  # fmt: skip
+
+
+def _show(name: str) -> None:
+    logging.getLogger(__name__).info("done: %s", name)
+
+
+def main() -> None:
+    """Measure and write the rows."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.funds", description=__doc__)
+    parser.add_argument("folder", type=Path, help="dataset folder of `mutualrec import sec13f`")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this")
+    parser.add_argument("--cache", type=Path, default=Path(".mutualrec/funds-benchmark"))
+    parser.add_argument("--modality", action="append", help=f"default: {', '.join(MODALITIES)}")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger(__name__).setLevel(logging.INFO)
+    torch.set_num_threads(1)
+    dataset = read_dataset(given.folder)
+    laboratory = Laboratory(dataset, given.cache, given.seed)
+    modalities = given.modality or MODALITIES
+    commit()
+    found: list[Finding] = []
+    for part in given.part or PARTS:
+        if part == "rolling":
+            found += rolling_findings(given.folder, laboratory, modalities)
+        else:
+            holdings = read_holdings(given.folder, dataset)
+            found += random_findings(holdings, laboratory, modalities, _show)
+    update_rows("funds", lambda: [_row(finding, "sec13f", given.seed) for finding in found])
+    write_page()
+    write_tables()
+
+
+if __name__ == "__main__":
+    main()
