@@ -2,8 +2,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import redis
+from bridge import Bridge
 from tiny_encoder import WORDS, write_encoder
 
+from mutualrec.client import Client, InvalidRequest
 from service.artifact import EncoderRef
 from service.doctor.text_encoder import check_encoder
 from service.encoding.encoder import TextEncoder
@@ -55,6 +57,14 @@ def test_a_new_item_with_a_text_is_placed_among_those_that_read_alike(client):
     assert {item["item_id"] for item in client.get("/similar/new?k=6").json()["items"]} == {
         f"i{row}" for row in range(6)
     }
+
+
+def test_the_python_client_gives_texts_too(client):
+    with Client("http://test", transport=Bridge(client)) as shop:
+        assert shop.items.put("new", texts={"text": "brass lamp"}).recommendable
+        assert shop.items.patch("new", texts={"text": "sofa"}).item_id == "new"
+        with pytest.raises(InvalidRequest, match=r"texts\.text is empty"):
+            shop.items.put("new", texts={"text": ""})
 
 
 def test_its_vector_is_the_encoders_and_its_text_stands_in_the_column(client, folder, redis_url):
