@@ -4,8 +4,8 @@
 
 Batches of 100 through `POST /interactions` are compared with XADD + ZADD of the same events in
 pipelines of 100 from Python; single events with an empty POST endpoint of FastAPI. One worker, one
-server, in turns. Then bytes per waiting event, per event id and per user, and what is left after
-draining again and again.
+server, in turns; also by the processor time of client, service and endpoint. Then bytes per waiting
+event, per event id and per user, and what is left after draining again and again.
 """
 
 import argparse
@@ -52,9 +52,11 @@ def _throughput_rows(measured: Sequence[Round], setting: str) -> list[Row]:
     batch, single = "interactions-batch", "interactions-single"
     return [
         _row(batch, setting, "throughput_ratio", [one.batch_ratio for one in measured]),
+        _row(batch, setting, "processor_time_ratio", [one.batch_cpu_ratio for one in measured]),
         _row(batch, setting, "events_per_second", [one.batches for one in measured]),
         _row(batch, setting, "raw_events_per_second", [one.raw for one in measured]),
         _row(single, setting, "throughput_ratio", [one.single_ratio for one in measured]),
+        _row(single, setting, "processor_time_ratio", [one.single_cpu_ratio for one in measured]),
         _row(single, setting, "events_per_second", [one.singles for one in measured]),
         _row(single, setting, "empty_requests_per_second", [one.empty for one in measured]),
     ]

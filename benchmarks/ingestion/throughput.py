@@ -10,6 +10,7 @@ from redis import Redis
 
 from benchmarks.load.catalog import CATALOG, write_catalog
 from benchmarks.load.driver import Outcome, each_once, post, run
+from benchmarks.load.processes import Server as Process
 from benchmarks.load.processes import empty_endpoint, service
 from benchmarks.servers import Server
 from service.artifact import set_current
@@ -26,12 +27,22 @@ Event = dict[str, str | int]
 
 @dataclass(frozen=True)
 class Round:
-    """Events, or requests, per second; the four were measured one after the other."""
+    """Events, or requests, per second; the four were measured one after the other.
+
+    `raw_cpu_s` and the like are processor seconds of the process that is measured, per event or
+    request: of the pipelining client, of the service, of the empty endpoint. Where client, service
+    and Redis have a core each, throughput goes with them; a machine that others use disturbs them
+    less.
+    """
 
     raw: float
     batches: float
     empty: float
     singles: float
+    raw_cpu_s: float
+    batches_cpu_s: float
+    empty_cpu_s: float
+    singles_cpu_s: float
 
     @property
     def batch_ratio(self) -> float:
@@ -42,6 +53,16 @@ class Round:
     def single_ratio(self) -> float:
         """Single events over HTTP against requests that do nothing."""
         return self.singles / self.empty
+
+    @property
+    def batch_cpu_ratio(self) -> float:
+        """The same by processor time."""
+        return self.raw_cpu_s / self.batches_cpu_s
+
+    @property
+    def single_cpu_ratio(self) -> float:
+        """The same by processor time."""
+        return self.empty_cpu_s / self.singles_cpu_s
 
 
 def rounds(
@@ -57,7 +78,7 @@ def rounds(
         Redis(port=server.port) as client,
     ):
         measured = [
-            _round(client, serving.port, empty.port, events_of(number, num_events), num_singles)
+            _round(client, serving, empty, events_of(number, num_events), num_singles)
             for number in range(num_rounds + 1)
         ]
     return measured[1:]
@@ -78,25 +99,44 @@ def events_of(number: int, count: int) -> list[Event]:
 
 
 def _round(
-    client: Redis, port: int, empty_port: int, events: Sequence[Event], num_singles: int
+    client: Redis, serving: Process, empty: Process, events: Sequence[Event], num_singles: int
 ) -> Round:
     batches = [
         post("/interactions", json.dumps(events[begin : begin + BATCH]).encode())
         for begin in range(0, len(events), BATCH)
     ]
     single = [
-        json.dumps({**event, "event_id": f"s{event['event_id']}"}).encode() for event in events
+        json.dumps({**event, "event_id": f"s{event['event_id']}"}).encode()
+        for event in events[:num_singles]
     ]
     client.flushall()
+    before = time.process_time()
     raw = _raw(client, events)
+    raw_cpu_s = (time.process_time() - before) / len(events)
     client.flushall()
-    taken = _checked(run(each_once(port, batches, _BATCH_CONNECTIONS)))
+    taken, batches_cpu_s = _load(serving, batches, _BATCH_CONNECTIONS)
     client.flushall()
-    asked = [post("/empty", body) for body in single[:num_singles]]
-    empty = _checked(run(each_once(empty_port, asked, _SINGLE_CONNECTIONS)))
-    asked = [post("/interactions", body) for body in single[:num_singles]]
-    singles = _checked(run(each_once(port, asked, _SINGLE_CONNECTIONS)))
-    return Round(raw, BATCH * taken.per_second, empty.per_second, singles.per_second)
+    asked = [post("/empty", body) for body in single]
+    nothing, empty_cpu_s = _load(empty, asked, _SINGLE_CONNECTIONS)
+    asked = [post("/interactions", body) for body in single]
+    singles, singles_cpu_s = _load(serving, asked, _SINGLE_CONNECTIONS)
+    return Round(
+        raw=raw,
+        batches=BATCH * taken,
+        empty=nothing,
+        singles=singles,
+        raw_cpu_s=raw_cpu_s,
+        batches_cpu_s=batches_cpu_s / BATCH,
+        empty_cpu_s=empty_cpu_s,
+        singles_cpu_s=singles_cpu_s,
+    )
+
+
+def _load(server: Process, requests: Sequence[bytes], connections: int) -> tuple[float, float]:
+    """Requests per second, and the server's processor seconds per request."""
+    before = server.cpu_s()
+    outcome = _checked(run(each_once(server.port, requests, connections)))
+    return outcome.per_second, (server.cpu_s() - before) / len(requests)
 
 
 def _raw(client: Redis, events: Sequence[Event]) -> float:

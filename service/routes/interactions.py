@@ -10,6 +10,7 @@ from service.errors import StoreFull, StoreUnavailable
 from service.events import Interaction, SessionInteraction
 from service.ingest import Batch, EventRules, read_batch
 from service.routes.ingest_options import PARAMETERS, IngestOptions
+from service.routes.lean import LeanRoute
 from service.schemas import IngestResponse, problem_responses
 from service.state import ServiceState, state_of
 from service.store.taking import take
@@ -63,7 +64,7 @@ _EXAMPLE_RESPONSE = {
     "rejected": [{"index": 1, "error": "item_id: Field required"}],
 }
 
-router = APIRouter(tags=["interactions"])
+router = APIRouter(tags=["interactions"], route_class=LeanRoute)
 
 
 @router.post(

@@ -11,18 +11,19 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope, Send
 
 Endpoint = Callable[[Request, BaseModel], Awaitable[Response]]
+BareEndpoint = Callable[[Request], Awaitable[Response]]
 
 
 class LeanRoute(APIRoute):
     """A route that hands its query over as one model, and nothing else.
 
-    Its endpoint takes ``request`` and ``query: Annotated[SomeModel, Query()]``, and may name the
-    path's parameters for the document; they keep their defaults, and the endpoint reads them from
-    the request. FastAPI documents such an endpoint like any other. What differs is how a request
-    is read: FastAPI takes parameters apart one by one, and keeps stacks of contexts for what
-    dependencies and uploads leave open, which costs more than all else that a recommendation does
-    in Python; here pydantic checks the query at once, and nothing stays open. What is refused, and
-    how, is the same.
+    Its endpoint takes ``request`` and ``query: Annotated[SomeModel, Query()]``, or the request
+    alone, and may name the path's parameters for the document; they keep their defaults, and the
+    endpoint reads them from the request. FastAPI documents such an endpoint like any other. What
+    differs is how a request is read: FastAPI takes parameters apart one by one, and keeps stacks of
+    contexts for what dependencies and uploads leave open, which costs more than all else that a
+    recommendation does in Python; here pydantic checks the query at once, and nothing stays open.
+    What is refused, and how, is the same.
     """
 
     # Any: as FastAPI has it.
@@ -40,6 +41,13 @@ class LeanRoute(APIRoute):
     # Any: as FastAPI has it.
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
+        if not self.dependant.query_params:
+            bare: BareEndpoint = self.endpoint
+
+            async def hand_over(request: Request) -> Response:
+                return await bare(request)
+
+            return hand_over
         endpoint: Endpoint = self.endpoint
         [parameter] = self.dependant.query_params
         model: type[BaseModel] = parameter.field_info.annotation  # type: ignore[assignment]

@@ -25,6 +25,8 @@ from redis.cluster import RedisCluster as BlockingCluster
 from redis.retry import Retry as BlockingRetry
 from redis.sentinel import Sentinel as BlockingSentinel
 
+from service.store.packing import packing
+
 SCHEMES = (
     *("redis://", "rediss://", "unix://"),
     *("redis+sentinel://", "rediss+sentinel://", "redis+cluster://", "rediss+cluster://"),
@@ -109,11 +111,11 @@ def connect(url: str, *, timeout_s: float, reply_timeout_s: float, max_connectio
         "retry": Retry(NoBackoff(), 0),
     }
     if kind_of(url) == "single":
-        return Redis.from_pool(
-            BlockingConnectionPool.from_url(
-                url, max_connections=max_connections, timeout=timeout_s, **options
-            )
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=max_connections, timeout=timeout_s, **options
         )
+        pool.connection_class = packing(pool.connection_class)
+        return Redis.from_pool(pool)
     address = parse_address(url)
     if kind_of(url) == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]

@@ -7,12 +7,19 @@ from benchmarks.servers import running, valkey_program
 
 
 def test_ratios_are_those_of_a_round_and_rows_tell_their_spread():
-    measured = [Round(1000, 400, 500, 300), Round(1000, 500, 500, 350), Round(100, 90, 10, 9)]
+    cpu = (1.0, 2.0, 3.0, 4.0)
+    measured = [
+        Round(1000, 400, 500, 300, *cpu),
+        Round(1000, 500, 500, 350, *cpu),
+        Round(100, 90, 10, 9, *cpu),
+    ]
     rows = {(row.model, row.metric): row for row in _throughput_rows(measured, "here")}
     batch = rows["interactions-batch", "throughput_ratio"]
     single = rows["interactions-single", "throughput_ratio"]
     assert (batch.value, batch.low, batch.high) == (0.5, 0.4, 0.9)
     assert (single.value, single.low, single.high) == (0.7, 0.6, 0.9)
+    assert rows["interactions-batch", "processor_time_ratio"].value == 0.5
+    assert rows["interactions-single", "processor_time_ratio"].value == 0.75
 
 
 def test_events_of_different_rounds_are_different():

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 from lossy_proxies import dropping_proxy, repeating_proxy
+from redis.asyncio.connection import Connection
 
 from service.errors import StoreFull, StoreUnavailable
 from service.events import PARTITIONS, Interaction, SessionInteraction, keys_of, partition_of
@@ -11,6 +12,7 @@ from service.settings import Settings
 from service.store.appending import Appender
 from service.store.client import EventStore, HistoryItem
 from service.store.functions import TOKEN_ARGUMENT
+from service.store.packing import packing
 from service.store.sessions import Sessions
 
 NOW_MS = 1_800_000_000_000
@@ -357,3 +359,14 @@ def test_a_defect_stays_one(redis_url, error):
 
     with pytest.raises(type(error)):
         run(redis_url, lambda store: store.execute(fail))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("GET", "a"), ("CONFIG GET", "appendonly"), ("SET", b"\x00\xff", "日本", 1, -2.5), ("PING",)],
+)
+def test_commands_are_packed_as_the_library_packs_them(arguments):
+    kind = packing(Connection)
+    assert b"".join(kind().pack_command(*arguments)) == b"".join(
+        Connection().pack_command(*arguments)
+    )
