@@ -53,7 +53,7 @@ def test_a_killed_trainer_loses_nothing_and_leaves_one_current_version(
         trainer.wait()
     found = settle(world)
     print(f"kills={kills} at_work={at_work} sent={len(world.sent)} {found}")  # noqa: T201
-    assert at_work > 0
+    assert at_work >= kills // 4  # later trainings may be quicker than the first was
     assert is_whole(found, world)
     assert list((world.home / "artifacts" / "default").glob("CURRENT*")) == [
         world.home / "artifacts" / "default" / "CURRENT"
