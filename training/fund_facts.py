@@ -5,7 +5,7 @@ quarter, filed, value_usd, share, change) and ``managers.parquet`` (fund_id, nam
 are its users, company ids its items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import polars as pl
 from service.artifact import CHANGES, FundFacts, Role
 from training.data.dataset import Dataset
 from training.data.tables import read_table
+from training.data.validation import DAY_MS
 from training.errors import DataError, SchemaError
 
 FOLDER = "funds"
@@ -105,6 +106,33 @@ def read_fund_facts(dataset_folder: Path, dataset: Dataset) -> FundFacts | None:
         columns={role: column for role, column in found.items() if column is not None},
         **whole,
     )
+
+
+def copy_funds(
+    dataset_folder: Path, target: Path, forget: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    """Copy what lies beside a dataset of fund companies to where another one is made of it.
+
+    Args:
+        dataset_folder: The dataset it lies beside; nothing happens for one of anything else.
+        target: The folder that is being filled.
+        forget: Leaves rows (user_id, item_id, timestamp) out that the other dataset lacks.
+    """
+    if not has_funds(dataset_folder):
+        return
+    positions = read_table(dataset_folder / FOLDER / POSITIONS).with_columns(
+        user_id="fund_id",
+        item_id="company_id",
+        timestamp=pl.col("filed").cast(pl.Int32).cast(pl.Int64) * DAY_MS,
+    )
+    kept = forget(positions).drop("user_id", "item_id", "timestamp")
+    (target / FOLDER).mkdir()
+    kept.write_parquet(target / FOLDER / POSITIONS)
+    path = dataset_folder / FOLDER / MANAGERS
+    if path.exists():
+        reported = kept.select("fund_id").unique()
+        managers = read_table(path).join(reported, on="fund_id", how="semi")
+        managers.write_parquet(target / FOLDER / MANAGERS)
 
 
 def quarter_of(day: date) -> str:

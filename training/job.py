@@ -117,7 +117,8 @@ def make_candidate(
     learnable = labelled(learnable, validation)
     chosen = _learn(job, learnable, champion, earlier, warm=warm_runs > 0)
     job.step(-1, "judge the candidate")
-    base = Base(job.recipe.dataset_folder, job.source.base_fingerprint)
+    folder = job.recipe.dataset_folder
+    base = Base(folder, job.source.base_fingerprint, merged=job.folder / "dataset")
     draft = draft_version(dataset, chosen, base, job.source.watermark)
     # What a killed retraining may have left half done is made again.
     for leftover in (root, job.folder / "judged"):

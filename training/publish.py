@@ -36,10 +36,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Base:
-    """The dataset folder that retraining starts from, and the fingerprint of what lies in it."""
+    """The dataset folder that retraining starts from.
+
+    Args:
+        folder: The folder.
+        fingerprint: Of what lay in it.
+        merged: Where the dataset itself lies when it was made of the folder's, which may have been
+            replaced since; the folder if None.
+    """
 
     folder: Path
     fingerprint: str
+    merged: Path | None = None
 
 
 def publish(
@@ -113,7 +121,7 @@ def draft_version(
         },
         daily=_daily_counts(dataset),
         features={name: _unit_rows(matrix) for name, matrix in sorted(dataset.features.items())},
-        funds=read_fund_facts(base.folder, dataset),
+        funds=read_fund_facts(base.merged or base.folder, dataset),
         category_fields=_category_fields(dataset),
         encoders=_encoders(dataset),
         metrics=cast(Mapping[str, Mapping[str, JsonValue]], metrics),

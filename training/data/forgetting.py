@@ -32,9 +32,7 @@ def forget(draft: DatasetDraft, users: ErasedAt, items: ErasedAt) -> DatasetDraf
     """
     if not users and not items:
         return draft
-    rows = draft.interactions
-    kept = ~(_is_erased(rows, "user_id", users) | _is_erased(rows, "item_id", items))
-    rows = rows.filter(kept)
+    rows = forget_rows(draft.interactions, users, items)
     gone = _known(draft.items["item_id"], items) & ~draft.items["item_id"].is_in(
         rows["item_id"].unique().implode()
     )
@@ -51,6 +49,13 @@ def forget(draft: DatasetDraft, users: ErasedAt, items: ErasedAt) -> DatasetDraf
         features={name: matrix[stay] for name, matrix in draft.features.items()},
         neighbours={name: _without(x, stay) for name, x in draft.neighbours.items()},
     )
+
+
+def forget_rows(rows: pl.DataFrame, users: ErasedAt, items: ErasedAt) -> pl.DataFrame:
+    """Rows with columns user_id, item_id and timestamp, without those of before an erasure."""
+    if not users and not items:
+        return rows
+    return rows.filter(~(_is_erased(rows, "user_id", users) | _is_erased(rows, "item_id", items)))
 
 
 def _known(ids: pl.Series, erased: ErasedAt) -> pl.Series:

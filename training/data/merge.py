@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from service.events import FEEDBACK_TYPES
 from training.data.dataset import DatasetDraft, read_draft, write_dataset
-from training.data.forgetting import erasures_of, forget
+from training.data.forgetting import erasures_of, forget, forget_rows
 from training.data.item_join import join_items
 from training.data.item_states import ItemState
 from training.data.tables import Neighbours
 from training.data.validation import DAY_MS, EARLIEST_MS, MAX_ID_BYTES
 from training.errors import SchemaError
+from training.fund_facts import copy_funds
 
 EVENT_SCHEMA = pl.Schema(
     {
@@ -72,7 +73,8 @@ def merge_events(
     users follow the known ones. Official split labels are dropped, because new events have none.
     Merging the same events again changes nothing: an event counts once per ``event_id``, and not
     at all when the base holds the same user, item, type, value and time. What the log says was
-    erased is left out of the base.
+    erased is left out of the base, and of the positions beside a base of fund companies, which are
+    copied beside the merged data set.
 
     Args:
         dataset_folder: Base data set, left as it is unless ``target`` is the same folder.
@@ -85,7 +87,8 @@ def merge_events(
     Raises:
         SchemaError: The base is broken, or ``events`` lacks a column.
     """
-    base = forget(read_draft(dataset_folder), *erasures_of(events))
+    erased = erasures_of(events)
+    base = forget(read_draft(dataset_folder), *erased)
     given = _as_frame(events)
     judged = given.with_columns(reason=_reason(tuple(base.event_types), int(clock() * 1000)))
     rejects = judged.filter(pl.col("reason").is_not_null()).select("event_id", "reason")
@@ -99,7 +102,11 @@ def merge_events(
         .join(known, on=_ROW, how="anti", nulls_equal=True, maintain_order="left")
     )
     merged, new_users, new_items = _extend(base, known, fresh)
-    warnings = write_dataset(target, join_items(merged, states), clock=clock)
+
+    def funds(folder: Path) -> None:
+        copy_funds(dataset_folder, folder, lambda rows: forget_rows(rows, *erased))
+
+    warnings = write_dataset(target, join_items(merged, states), clock=clock, also=funds)
     return MergeReport(
         read=len(given),
         added=len(fresh),
