@@ -7,7 +7,7 @@ import pytest
 
 from service.artifact import Fence
 from service.errors import TrainerFenced
-from service.events import PARTITIONS, item_bodies_key, keys_of
+from service.events import PARTITIONS, digest_of, item_bodies_key, keys_of, partition_of
 from training.data.importers.demo import import_demo
 from training.errors import RetrainingBusy
 from training.event_log import read_events, watermark_of
@@ -28,6 +28,18 @@ def test_a_new_version_knows_the_new_user_and_the_new_item(shop):
     outcome = shop.retrain()
     assert outcome == Outcome(shop.current, 2)
     assert shop.seen("newcomer") == {"item-001", "never seen before"}
+
+
+def test_an_erased_user_makes_a_retraining_whose_version_does_not_know_them(shop):
+    shop.post({"user_id": "newcomer", "item_id": "item-001"})
+    shop.retrain()
+    old = shop.artifact.user_ids[0]
+    for user_id in ("newcomer", old):
+        erase_at = {"k": "user", "d": digest_of(user_id), "l": f"{2**52}-0", "at": 2**52}
+        shop.client.xadd(keys_of("default", partition_of(user_id)).erasures, erase_at)
+    assert shop.retrain().version is not None
+    assert {"newcomer", old} & set(shop.artifact.user_ids) == set()
+    assert shop.retrain().version is None
 
 
 def test_a_second_retraining_finds_nothing_new_until_an_event_comes(shop):
