@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module", params=["cpu", "ivf"])
 def world(request, tmp_path_factory, make_draft, publish, client_type, valkey_url) -> Iterator[Any]:
     """A service with two versions of other vectors, one of which knows half of the items only."""
+    with redis.Redis.from_url(valkey_url) as server:
+        server.flushall()
     home = tmp_path_factory.mktemp("promises")
     root = home / "artifacts"
     half = NUM_ITEMS // 2
