@@ -22,7 +22,7 @@ from benchmarks.ingestion.scenarios import (
 )
 from benchmarks.ingestion.sender import ITEMS, USERS
 from benchmarks.rows import Row, command_line, commit, write_rows
-from benchmarks.servers import redis_program, valkey_program
+from benchmarks.servers import program_of
 
 _Run = Callable[[str, Path], Counts]
 
@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("--server", choices=["valkey", "redis"], default="valkey")
     arguments = parser.parse_args()
     commit()
-    program = valkey_program() if arguments.server == "valkey" else redis_program()
-    if program is None:
-        parser.error("this machine has no redis-server; install it, or use --server valkey")
+    program = program_of(arguments.server, parser)
     runs = scenarios(arguments.events, arguments.kills)
     unknown = set(arguments.only or ()) - set(runs)
     if unknown:

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.ingestion.memory import Memory, memory
 from benchmarks.ingestion.throughput import Round, rounds
 from benchmarks.rows import Row, command_line, commit, machine, write_rows
-from benchmarks.servers import redis_program, running, valkey_program
+from benchmarks.servers import program_of, running
 
 
 def main() -> None:
@@ -30,9 +30,7 @@ def main() -> None:
     parser.add_argument("--server", choices=["valkey", "redis"], default="valkey")
     arguments = parser.parse_args()
     commit()
-    program = valkey_program() if arguments.server == "valkey" else redis_program()
-    if program is None:
-        parser.error("this machine has no redis-server; install it, or use --server valkey")
+    program = program_of(arguments.server, parser)
     setting = f"{arguments.server}, {machine()}"
     with tempfile.TemporaryDirectory(prefix="ingest-") as folder:
         home = Path(folder)

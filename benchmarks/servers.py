@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,14 @@ def valkey_program() -> str:
 def redis_program() -> str | None:
     """The `redis-server` of this machine, if there is one."""
     return shutil.which("redis-server")
+
+
+def program_of(server: str, parser: ArgumentParser) -> str:
+    """The program of `valkey` or `redis`; the parser refuses what this machine does not have."""
+    program = valkey_program() if server == "valkey" else redis_program()
+    if program is None:
+        parser.error("this machine has no redis-server; install it, or use --server valkey")
+    return program
 
 
 def free_port() -> int:

@@ -1,6 +1,12 @@
 """Filings in the layout of the SEC's Form 13F data sets, for tests."""
 
+import json
+from datetime import date
 from pathlib import Path
+
+import polars as pl
+
+from training.data.importers.sec13f import import_sec13f
 
 Table = list[list[object]]
 SUBMISSION = ["ACCESSION_NUMBER", "FILING_DATE", "SUBMISSIONTYPE", "CIK", "PERIODOFREPORT"]
@@ -77,3 +83,22 @@ class Filings:
         for name, text in self.tables().items():
             (folder / name).write_text(text, encoding="utf-8")
         return folder
+
+
+def positions_of(source: Path, **options: object) -> pl.DataFrame:
+    """The positions that importing a folder of filings makes."""
+    target = source.parent / "out"
+    import_sec13f(source, target, **options)  # type: ignore[arg-type]  # keywords of the import
+    return pl.read_parquet(target / "funds" / "positions.parquet")
+
+
+def changes_of(positions: pl.DataFrame) -> dict[str, str]:
+    """What became of each company in the second quarter."""
+    second = positions.filter(pl.col("quarter") == date(2024, 6, 30))
+    return dict(second.select("company_id", "change").iter_rows())
+
+
+def balance_of(folder: Path) -> dict[str, object]:
+    """The reconciliation of an imported folder."""
+    read: dict[str, object] = json.loads((folder / "funds" / "reconciliation.json").read_text())
+    return read

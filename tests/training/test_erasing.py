@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import redis
+from dying_client import Crash, DiesBefore
 
 from service.erasure.users import Erasure
 from service.events import Interaction, Tombstone, digest_of, partition_of
@@ -76,22 +77,6 @@ def forget_user(store, user_id: str) -> None:
 
 def ids(folder: Path) -> list[str]:
     return sorted(read_events(folder).column("event_id").to_pylist())
-
-
-class Crash(Exception):
-    pass
-
-
-class DiesBefore:
-    """A client that dies when `command` is called; everything else reaches the server."""
-
-    def __init__(self, client: redis.Redis, command: str) -> None:
-        self._client, self._command = client, command
-
-    def __getattr__(self, name: str):
-        if name == self._command:
-            raise Crash
-        return getattr(self._client, name)
 
 
 def test_the_next_drain_removes_an_erased_user_from_every_segment(client, store, post, tmp_path):

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+from dying_client import Crash, DiesBefore
 
 from service.events import PARTITIONS, Interaction, keys_of, partition_of
 from service.settings import Settings
@@ -40,22 +41,6 @@ def post(redis_url):
         asyncio.run(main())
 
     return post
-
-
-class Crash(Exception):
-    pass
-
-
-class DiesBefore:
-    """A client that dies when `command` is called; everything else reaches the server."""
-
-    def __init__(self, client: redis.Redis, command: str) -> None:
-        self._client, self._command = client, command
-
-    def __getattr__(self, name: str):
-        if name == self._command:
-            raise Crash
-        return getattr(self._client, name)
 
 
 def event_ids(folder: Path) -> list[str]:

@@ -1,10 +1,9 @@
-import json
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
-from thirteen_f import ACME, BOLT, COIL, Filings
+from thirteen_f import ACME, BOLT, COIL, Filings, balance_of, changes_of, positions_of
 
 from training.data.dataset import read_dataset
 from training.data.importers.sec13f import import_sec13f
@@ -17,31 +16,15 @@ def filings() -> Filings:
     return Filings()
 
 
-def _positions(source: Path, **options: object) -> pl.DataFrame:
-    target = source.parent / "out"
-    import_sec13f(source, target, **options)  # type: ignore[arg-type]  # keywords of the import
-    return pl.read_parquet(target / "funds" / "positions.parquet")
-
-
-def _changes(positions: pl.DataFrame) -> dict[str, str]:
-    second = positions.filter(pl.col("quarter") == date(2024, 6, 30))
-    return dict(second.select("company_id", "change").iter_rows())
-
-
-def _balance(folder: Path) -> dict[str, object]:
-    read: dict[str, object] = json.loads((folder / "funds" / "reconciliation.json").read_text())
-    return read
-
-
 def test_a_position_is_new_increased_reduced_held_or_closed_against_the_report_before(
     tmp_path: Path, filings: Filings
 ) -> None:
     filings.file("A", "q1", {ACME: (10, 1), BOLT: (10, 1), COIL: (10, 4), "333333303": (1, 1)})
     filings.file("A", "q2", {ACME: (10, 1), BOLT: (20, 2), COIL: (5, 2), "444444404": (5, 2)})
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
-    assert _changes(positions) == {
+    assert changes_of(positions) == {
         "001084": "held",
         "111111": "increased",
         "222222": "reduced",
@@ -74,7 +57,7 @@ def test_share_classes_are_one_company_and_funds_of_a_family_are_not(
     filings.line(accession, "464287655", 10, 1, issuer="ISHARES TR")
     filings.line(accession, "030371108", 10, 1, issuer="AMERICAN VANGUARD CORP")
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
     items = pl.read_parquet(tmp_path / "out" / "items.parquet")
 
     held = dict(positions.select("company_id", "shares").iter_rows())
@@ -85,20 +68,20 @@ def test_share_classes_are_one_company_and_funds_of_a_family_are_not(
 def test_cusips_stay_text_and_get_lost_zeros_back(tmp_path: Path, filings: Filings) -> None:
     filings.file("A", "q1", {"1084102": (10, 1), "00287y109": (10, 1)})
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
     assert positions["company_id"].to_list() == ["001084", "00287Y"]
 
 
-def test_options_and_debt_are_no_positions(tmp_path: Path, filings: Filings) -> None:
+def test_options_and_debt_are_nopositions_of(tmp_path: Path, filings: Filings) -> None:
     accession = filings.file("A", "q1", {ACME: (10, 1)})
     filings.line(accession, BOLT, 10, 1, put_call="Put")
     filings.line(accession, COIL, 10, 1, kind="PRN")
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
     assert positions["company_id"].to_list() == ["001084"]
-    balance = _balance(tmp_path / "out")
+    balance = balance_of(tmp_path / "out")
     assert (balance["lines_options"], balance["lines_principal"]) == (1, 1)
 
 
@@ -107,7 +90,7 @@ def test_a_restatement_replaces_and_new_holdings_add(tmp_path: Path, filings: Fi
     filings.file("A", "q1", {ACME: (10, 2)}, amendment="RESTATEMENT", filed="20-MAY-2024")
     filings.file("A", "q1", {COIL: (10, 5)}, amendment="NEW HOLDINGS", filed="25-MAY-2024")
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
     held = dict(positions.select("company_id", "shares").iter_rows())
     assert held == {"001084": 2.0, "222222": 5.0}
@@ -123,7 +106,7 @@ def test_values_are_thousands_before_2023_and_dollars_after(
     filings.file("A", "q1", {ACME: (10, 1)}, filed="30-DEC-2022")
     filings.file("B", "q1", {ACME: (10, 1)}, filed="03-JAN-2023")
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
     assert dict(positions.select("fund_id", "value_usd").iter_rows()) == {"A": 10_000.0, "B": 10.0}
 
@@ -135,11 +118,11 @@ def test_a_filing_off_by_a_thousand_is_found_by_its_prices_and_corrected(
         filings.file(fund, "q1", {ACME: (100, 1), BOLT: (50, 1)})
     wrong = filings.file("D", "q1", {ACME: (200_000, 2), BOLT: (150_000, 3), COIL: (7_000, 1)})
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
     corrected = positions.filter(pl.col("fund_id") == "D")
     assert corrected["value_usd"].to_list() == [200.0, 150.0, 7.0]
-    listed = _balance(tmp_path / "out")["filings_corrected"]
+    listed = balance_of(tmp_path / "out")["filings_corrected"]
     assert listed == [
         {
             "accession": wrong,
@@ -155,7 +138,7 @@ def test_two_managers_alone_prove_nothing_about_units(tmp_path: Path, filings: F
     filings.file("A", "q1", {ACME: (100, 1)})
     filings.file("B", "q1", {ACME: (100_000, 1)})
 
-    _positions(filings.write(tmp_path / "in"))
+    positions_of(filings.write(tmp_path / "in"))
 
     reports = pl.read_parquet(tmp_path / "out" / "funds" / "filings.parquet")
     assert reports["corrected_factor"].to_list() == [1.0, 1.0]
@@ -167,10 +150,10 @@ def test_a_stock_split_is_no_purchase(tmp_path: Path, filings: Filings) -> None:
         filings.file(fund, "q1", {ACME: (1000, 10), BOLT: (100, 1)})
         filings.file(fund, "q2", {ACME: (1100, 100), BOLT: (300, 3)})
 
-    positions = _positions(filings.write(tmp_path / "in"))
+    positions = positions_of(filings.write(tmp_path / "in"))
 
-    assert _changes(positions) == {"001084": "held", "111111": "increased"}
-    splits = _balance(tmp_path / "out")["splits"]
+    assert changes_of(positions) == {"001084": "held", "111111": "increased"}
+    splits = balance_of(tmp_path / "out")["splits"]
     assert splits == [{"company_id": "001084", "quarter": "2024-06-30", "ratio": 10.0}]
 
 
@@ -195,7 +178,7 @@ def test_notices_are_no_reports(tmp_path: Path, filings: Filings) -> None:
 
     import_sec13f(filings.write(tmp_path / "in"), tmp_path / "out")
 
-    assert _balance(tmp_path / "out")["notices"] == 1
+    assert balance_of(tmp_path / "out")["notices"] == 1
 
 
 def test_companies_are_described_by_cusip_issuer_ticker_and_name(
@@ -220,7 +203,7 @@ def test_companies_are_described_by_cusip_issuer_ticker_and_name(
     assert items["sector"].to_list() == ["Tech", "Energy", "Tech"]
     assert items["country"].to_list() == ["US", None, None]
     assert items["name"].to_list() == ["SOME CORP", "SOME CORP", "Coil Holding, Inc."]
-    assert _balance(tmp_path / "out")["issuers_with_attributes"] == 3
+    assert balance_of(tmp_path / "out")["issuers_with_attributes"] == 3
 
 
 def test_repeating_columns_become_categorical_modalities_with_missing_as_a_state(
@@ -260,7 +243,7 @@ def test_the_real_filings_reconcile(tmp_path: Path, real_data: Path) -> None:
 
     import_sec13f(real_data / "sec13f", tmp_path / "out")
 
-    balance = _balance(tmp_path / "out")
+    balance = balance_of(tmp_path / "out")
     counts = {key: value for key, value in balance.items() if isinstance(value, int)}
     assert counts["managers"] == 98
     assert (counts["issuers"], counts["issuers_with_attributes"]) == (3554, 3499)

@@ -1,34 +1,13 @@
-import json
 import zipfile
-from datetime import date
 from pathlib import Path
 
-import polars as pl
 import pytest
-from thirteen_f import ACME, Filings
-
-from training.data.importers.sec13f import import_sec13f
+from thirteen_f import ACME, Filings, balance_of, changes_of, positions_of
 
 
 @pytest.fixture
 def filings() -> Filings:
     return Filings()
-
-
-def _positions(source: Path, **options: object) -> pl.DataFrame:
-    target = source.parent / "out"
-    import_sec13f(source, target, **options)  # type: ignore[arg-type]  # keywords of the import
-    return pl.read_parquet(target / "funds" / "positions.parquet")
-
-
-def _changes(positions: pl.DataFrame) -> dict[str, str]:
-    second = positions.filter(pl.col("quarter") == date(2024, 6, 30))
-    return dict(second.select("company_id", "change").iter_rows())
-
-
-def _balance(folder: Path) -> dict[str, object]:
-    read: dict[str, object] = json.loads((folder / "funds" / "reconciliation.json").read_text())
-    return read
 
 
 def test_zips_and_folders_of_several_quarters_are_one_dataset(
@@ -42,10 +21,10 @@ def test_zips_and_folders_of_several_quarters_are_one_dataset(
         for name, text in later.tables().items():
             archive.writestr(f"2024q2/{name}", text)
 
-    positions = _positions(tmp_path / "in")
+    positions = positions_of(tmp_path / "in")
 
-    assert _changes(positions) == {"001084": "increased"}
-    assert _balance(tmp_path / "out")["data_sets"] == 2
+    assert changes_of(positions) == {"001084": "increased"}
+    assert balance_of(tmp_path / "out")["data_sets"] == 2
 
 
 def test_a_filing_in_two_sets_counts_once(tmp_path: Path, filings: Filings) -> None:
@@ -53,6 +32,6 @@ def test_a_filing_in_two_sets_counts_once(tmp_path: Path, filings: Filings) -> N
     filings.write(tmp_path / "in" / "one")
     filings.write(tmp_path / "in" / "two")
 
-    positions = _positions(tmp_path / "in")
+    positions = positions_of(tmp_path / "in")
 
     assert positions["shares"].to_list() == [1.0]
