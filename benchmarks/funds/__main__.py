@@ -19,7 +19,7 @@ from benchmarks.funds.holdings import read_holdings
 from benchmarks.funds.learned import Laboratory
 from benchmarks.funds.members import DESCRIPTION, MODALITIES, rankings
 from benchmarks.funds.page import write_tables
-from benchmarks.funds.random_split import random_findings
+from benchmarks.funds.random_split import over_splits, random_findings
 from benchmarks.funds.rolling import (
     FIRST_TESTED,
     Finding,
@@ -62,12 +62,22 @@ def _of_bins(bins: Sequence[Bin]) -> list[Finding]:
     return [*found, Finding("ensemble", "all", "calibration_error", (error, error, error))]
 
 
-def _row(finding: Finding, name: str, seed: int) -> Row:
+def _command(given: argparse.Namespace) -> str:
+    """Return what to type for the same figures; where folders lie does not matter."""
+    parts = ["python -m benchmarks.funds DATASET_FOLDER"]
+    parts += [f"--part {part}" for part in given.part or ()]
+    parts += [f"--modality {modality}" for modality in given.modality or ()]
+    if given.seeds != [0]:
+        parts.append("--seeds " + " ".join(map(str, given.seeds)))
+    return " ".join(parts)
+
+
+def _row(finding: Finding, command: str, seeds: Sequence[int]) -> Row:
     value, low, high = (round(number, 5) for number in finding.spread)
     return Row(
-        benchmark="funds", dataset=name, model=finding.model, setting=finding.setting,
-        metric=finding.metric, value=value, low=low, high=high, seeds=[seed],
-        command="python -m benchmarks.funds DATASET_FOLDER", commit=commit(),
+        benchmark="funds", dataset="sec13f", model=finding.model, setting=finding.setting,
+        metric=finding.metric, value=value, low=low, high=high, seeds=seeds,
+        command=command, commit=commit(),
     )  # fmt: skip
 
 
@@ -82,23 +92,27 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="measure only this")
     parser.add_argument("--cache", type=Path, default=Path(".mutualrec/funds-benchmark"))
     parser.add_argument("--modality", action="append", help=f"default: {', '.join(MODALITIES)}")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="random parts: one each")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger(__name__).setLevel(logging.INFO)
     torch.set_num_threads(1)
     dataset = read_dataset(given.folder)
-    laboratory = Laboratory(dataset, given.cache, given.seed)
+    laboratories = [Laboratory(dataset, given.cache, seed) for seed in given.seeds]
     modalities = given.modality or MODALITIES
     commit()
-    found: list[Finding] = []
+    rows: list[Row] = []
     for part in given.part or PARTS:
         if part == "rolling":
-            found += rolling_findings(given.folder, laboratory, modalities)
+            found = rolling_findings(given.folder, laboratories[0], modalities)
+            rows += [_row(finding, _command(given), given.seeds[:1]) for finding in found]
         else:
             holdings = read_holdings(given.folder, dataset)
-            found += random_findings(holdings, laboratory, modalities, _show)
-    update_rows("funds", lambda: [_row(finding, "sec13f", given.seed) for finding in found])
+            found = over_splits(
+                [random_findings(holdings, one, modalities, _show) for one in laboratories]
+            )
+            rows += [_row(finding, _command(given), given.seeds) for finding in found]
+    update_rows("funds", lambda: rows)
     write_page()
     write_tables()
 

@@ -114,7 +114,7 @@ def _random(rows: Sequence[Row], cell: Cells) -> str:
     )
     lines = []
     for setting in settings:
-        lift = "over" in setting
+        lift = " over " in setting
         metrics = [f"{m}_lift_percent" if lift else m for m in ("recall@20", "ndcg@20")]
         shown = [
             cell("gnnmr", setting, m, 1 if lift else 4) + (" %" if lift else "") for m in metrics

@@ -24,7 +24,7 @@ def variants(modalities: Sequence[str]) -> dict[str, Learned]:
     whole = Learned("gnnmr", params, EPOCHS, modalities=tuple(sorted(modalities)))
     untaught = replace(whole, params={**params, "mutual_weight": 0.0})
     alone = {f"only {m}": replace(whole, modalities=(m,)) for m in sorted(modalities)}
-    return {"all modalities": whole, "without mutual learning": untaught, **alone}
+    return {"all": whole, "without mutual learning": untaught, **alone}
 
 
 def random_findings(
@@ -38,16 +38,17 @@ def random_findings(
     Besides, the whole model is compared, fund by fund, with the model without mutual learning
     and with the single modality that is best on the test part, which favours the latter.
     """
+    setting = f"{SETTING}, {len(modalities)} modalities"
     train, validation, test = random_parts(holdings, np.random.default_rng(laboratory.seed))
     measured: dict[str, dict[str, Floats]] = {}
     for name, learned in variants(modalities).items():
         scores = torch.from_numpy(laboratory.scores(learned, train, validation))
         metrics = evaluate(scores.__getitem__, test, train, len(scores))
         measured[name] = {m: metrics.per_user[m][None] for m in METRICS}
-        show(f"{SETTING}, {name}")
-    sample = Sample(np.ones_like(measured["all modalities"]["recall@10"], dtype=np.bool_))
+        show(f"{setting}, seed {laboratory.seed}, {name}")
+    sample = Sample(np.ones_like(measured["all"]["recall@10"], dtype=np.bool_))
     found = [
-        Finding("gnnmr", f"{SETTING}, {name}", metric, sample.spread(figures[metric]))
+        Finding("gnnmr", f"{setting}, {name}", metric, sample.spread(figures[metric]))
         for name, figures in measured.items()
         for metric in METRICS
     ]
@@ -58,12 +59,26 @@ def random_findings(
         found += [
             Finding(
                 "gnnmr",
-                f"{SETTING}, all modalities over {label}",
+                f"{setting}, all over {label}",
                 f"{metric}_lift_percent",
-                sample.lift(measured["all modalities"][metric], measured[other][metric]),
+                sample.lift(measured["all"][metric], measured[other][metric]),
             )
             for label, other in others.items()
         ]
+    return found
+
+
+def over_splits(of_splits: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """Return the mean of every figure over several splits, with the lowest and the highest.
+
+    Those of a single split keep their interval.
+    """
+    if len(of_splits) == 1:
+        return list(of_splits[0])
+    found = []
+    for same in zip(*of_splits, strict=True):
+        values = [finding.spread[0] for finding in same]
+        found.append(replace(same[0], spread=(float(np.mean(values)), min(values), max(values))))
     return found
 
 

@@ -13,9 +13,9 @@ from benchmarks.funds.calibration import (
 )
 from benchmarks.funds.fusion import choose_weights, fused, lesson, zscored
 from benchmarks.funds.holdings import Holdings
-from benchmarks.funds.random_split import random_parts
+from benchmarks.funds.random_split import over_splits, random_parts
 from benchmarks.funds.ranking import measure
-from benchmarks.funds.rolling import by_sector, findings, roll
+from benchmarks.funds.rolling import Finding, by_sector, findings, roll
 from benchmarks.funds.simple import itemcf, momentum, popularity, similar_managers
 
 # Three funds, four companies: the first fund newly takes company 2, which its twin holds.
@@ -151,3 +151,10 @@ def test_a_random_split_deals_every_pair_out_once() -> None:
     ]
     assert sorted(pairs) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 3)]
     assert (len(train), len(validation), len(test)) == (6, 0, 1)
+
+
+def test_figures_of_several_splits_are_their_mean_with_the_lowest_and_the_highest() -> None:
+    of_splits = [[Finding("gnnmr", "all", "recall@20", (v, 0.0, 1.0))] for v in (0.1, 0.5, 0.3)]
+    [finding] = over_splits(of_splits)
+    assert finding.spread == pytest.approx((0.3, 0.1, 0.5))
+    assert over_splits(of_splits[:1]) == of_splits[0], "a single split keeps its interval"
