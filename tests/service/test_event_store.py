@@ -1,38 +1,14 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
-from lossy_proxies import dropping_proxy, repeating_proxy
-from redis.asyncio.connection import Connection
+from lossy_proxies import dropping_proxy
+from stored_events import EVENTS, NOW_MS, event, library_is_loaded, run
 
 from service.errors import StoreFull, StoreUnavailable
-from service.events import PARTITIONS, Interaction, SessionInteraction, keys_of, partition_of
+from service.events import keys_of, partition_of
 from service.settings import Settings
-from service.store.appending import Appender
 from service.store.client import EventStore, HistoryItem
-from service.store.functions import TOKEN_ARGUMENT
-from service.store.packing import packing
-from service.store.sessions import Sessions
-
-NOW_MS = 1_800_000_000_000
-EVENTS = keys_of("default", partition_of("u")).events
-
-
-def event(item_id: str = "i", event_id: str = "e", user_id: str = "u", **fields) -> Interaction:
-    values = {"user_id": user_id, "item_id": item_id, "event_id": event_id} | fields
-    return Interaction.model_validate(values, context={"now_ms": NOW_MS})
-
-
-def run(url: str, work: Callable[[EventStore], Awaitable], **settings):
-    async def main():
-        store = EventStore(url, Settings(**settings))
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(main())
 
 
 @pytest.fixture
@@ -195,12 +171,6 @@ def test_a_lost_reply_leaves_exactly_one_entry_and_is_reported_as_taken(redis_ur
     assert server.xlen(EVENTS) == 1
 
 
-def library_is_loaded(client: redis.Redis) -> None:
-    from service.store.functions import library
-
-    client.function_load(library(), replace=True)
-
-
 def test_negative_events_are_not_capped(redis_url):
     signs = {"hide": "negative", "view": "positive"}
     hidden = [event(f"n{n}", f"h{n}", type="hide", timestamp=NOW_MS - 99 + n) for n in range(5)]
@@ -284,89 +254,3 @@ def test_a_request_that_is_given_up_takes_no_other_one_with_it(redis_url):
         return await other
 
     assert run(redis_url, work) == [True]
-
-
-def test_a_reply_that_belongs_to_another_request_is_not_believed(redis_url, server):
-    async def main():
-        async with repeating_proxy(redis_url, b"mr_ingest") as url:
-            store = EventStore(url, Settings(redis_timeout_s=2.0))
-            first = await store.append("default", [event(event_id="1")], {})
-            again = await store.append("default", [event(event_id="1")], {})
-            new = await store.append("default", [event(event_id="2")], {})
-            await store.close()
-            return first, again, new
-
-    with redis.Redis.from_url(redis_url) as client:
-        library_is_loaded(client)
-    assert asyncio.run(main()) == ([True], [False], [True])
-    assert server.xlen(EVENTS) == 2
-
-
-def test_a_reply_about_a_session_that_belongs_to_another_request_is_not_believed(redis_url):
-    with redis.Redis.from_url(redis_url) as client:
-        library_is_loaded(client)
-
-    def of_session(event_id: str) -> SessionInteraction:
-        values = {"session_id": "s", "item_id": "i", "event_id": event_id}
-        return SessionInteraction.model_validate(values, context={"now_ms": NOW_MS})
-
-    async def main():
-        async with repeating_proxy(redis_url, b"mr_session") as url:
-            store = EventStore(url, Settings.load({}, redis_timeout_s=5.0))
-            sessions = Sessions(store, Settings.load({}))
-            first = await sessions.append("default", [of_session("a")])
-            again = await sessions.append("default", [of_session("a")])
-            await store.close()
-            return first, again
-
-    assert asyncio.run(main()) == ([True], [False])
-
-
-def test_every_call_of_a_request_has_a_token_of_its_own():
-    tokens: list[object] = []
-
-    async def call(_name, calls):
-        tokens.extend(arguments[TOKEN_ARGUMENT] for _, arguments in calls)
-        return [[1] * ((len(keys) - 1) // 2) for keys, _ in calls]
-
-    async def main():
-        values = [event(str(n), user_id=f"u{n}") for n in range(64)]
-        return await Appender(call, Settings.load({})).append("default", values, {})
-
-    assert asyncio.run(main()) == [True] * 64
-    assert len(set(tokens)) == len(tokens) == PARTITIONS
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed"),
-        AttributeError("no attribute 'writelines'", name="writelines", obj=None),
-    ],
-)
-def test_a_connection_closed_under_an_operation_is_no_defect(redis_url, error):
-    async def fail(_redis):
-        raise error
-
-    with pytest.raises(StoreUnavailable, match="closed"):
-        run(redis_url, lambda store: store.execute(fail))
-
-
-@pytest.mark.parametrize("error", [RuntimeError("a defect"), AttributeError("x", name="x", obj=1)])
-def test_a_defect_stays_one(redis_url, error):
-    async def fail(_redis):
-        raise error
-
-    with pytest.raises(type(error)):
-        run(redis_url, lambda store: store.execute(fail))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("GET", "a"), ("CONFIG GET", "appendonly"), ("SET", b"\x00\xff", "日本", 1, -2.5), ("PING",)],
-)
-def test_commands_are_packed_as_the_library_packs_them(arguments):
-    kind = packing(Connection)
-    assert b"".join(kind().pack_command(*arguments)) == b"".join(
-        Connection().pack_command(*arguments)
-    )
