@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -24,17 +25,18 @@ TOLERATED_SKEW_MS = 5000
 
 Event = Interaction | SessionInteraction
 
+_JSON = frozenset({"", "application/json"})
+_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
-@dataclass(frozen=True)
-class EventRules:
+
+class EventRules(NamedTuple):
     """What a catalog expects: its event types (none: any type is taken) and the default one."""
 
     types: Mapping[str, Sign]
     default_type: str = "view"
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Valid events with their indices in the request, and what was wrong with the others."""
 
     indices: Sequence[int]
@@ -83,12 +85,13 @@ def read_batch(
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key.encode()) <= MAX_KEY_BYTES:
         raise InvalidParameter(f"Idempotency-Key must have 1 to {MAX_KEY_BYTES} bytes")
-    if content_encoding.strip().lower() not in ("", "identity"):
+    if content_encoding and content_encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(
             f"content encoding {content_encoding!r} is not understood; send the body uncompressed,"
             " in smaller batches if it is large"
         )
-    context = {"now_ms": now_ms, "skew_ms": _skew_ms(sent_at, now_ms)}
+    skew_ms = 0 if sent_at is None else _skew_ms(sent_at, now_ms)
+    context = {"now_ms": now_ms, "skew_ms": skew_ms}
     raw_events = _parse(body, content_type)
     if len(raw_events) > max_events:
         raise PayloadTooLarge(
@@ -113,10 +116,8 @@ def read_batch(
     return Batch(indices, events, rejected)
 
 
-def _skew_ms(sent_at: str | None, now_ms: int) -> int:
+def _skew_ms(sent_at: str, now_ms: int) -> int:
     """How far the sender's clock is behind; 0 while the way here may explain the difference."""
-    if sent_at is None:
-        return 0
     try:
         if sent_at.isdecimal():
             sent_ms = int(sent_at)
@@ -134,10 +135,12 @@ def _skew_ms(sent_at: str | None, now_ms: int) -> int:
 
 
 def _parse(body: bytes, content_type: str) -> list[object]:
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in ("application/x-ndjson", "application/ndjson", "application/jsonl"):
+    media_type = content_type
+    if media_type not in _JSON:
+        media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in _NDJSON:
         return [_parse_line(line) for line in body.splitlines() if line.strip()]
-    if media_type not in ("", "application/json") and not media_type.endswith("+json"):
+    if media_type not in _JSON and not media_type.endswith("+json"):
         raise UnsupportedMediaType(
             f"content type {media_type!r} is not understood; send application/json or"
             " application/x-ndjson"
@@ -146,7 +149,7 @@ def _parse(body: bytes, content_type: str) -> list[object]:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
-    if isinstance(content, dict) and isinstance(content.get("events"), list) and len(content) == 1:
+    if isinstance(content, dict) and len(content) == 1 and isinstance(content.get("events"), list):
         content = content["events"]
     return content if isinstance(content, list) else [content]
 
@@ -169,14 +172,16 @@ def _validate(
         raise ValueError(raw.error)
     if not isinstance(raw, dict):
         raise ValueError(f"an event is an object, this is {type(raw).__name__}")
-    defaults: dict[str, object] = {"type": rules.default_type}
-    if idempotency_key is not None:
-        content = f"{idempotency_key}:{index}"
-        defaults["event_id"] = hashlib.sha256(content.encode()).hexdigest()[:32]
+    # A null says as little as a field that is missing.
     given = {name: value for name, value in raw.items() if value is not None}
+    if "type" not in given:
+        given["type"] = rules.default_type
+    if idempotency_key is not None and "event_id" not in given:
+        content = f"{idempotency_key}:{index}"
+        given["event_id"] = hashlib.sha256(content.encode()).hexdigest()[:32]
     of_session = "session_id" in given and "user_id" not in given
     kind = SessionInteraction if of_session else Interaction
-    event = kind.model_validate(defaults | given, context=context)
+    event = kind.model_validate(given, context=context)
     if rules.types and event.type not in rules.types and event.type not in FEEDBACK_TYPES:
         raise ValueError(
             f"type: {event.type!r} is not an event type of this catalog, which has"

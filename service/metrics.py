@@ -51,6 +51,7 @@ class Metrics:
         )
         # Finding a metric by its labels takes longer than counting.
         self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_events: dict[tuple[str, str], Counter] = {}
         self.model = Gauge(
             "mutualrec_model_info",
             "1 for the version each catalog serves.",
@@ -91,6 +92,14 @@ class Metrics:
             "Requests that passed uncounted because Redis did not reply.",
             registry=registry,
         )
+
+    def count_events(self, catalog: str, outcome: str, number: int) -> None:
+        """Notes what became of events."""
+        key = (catalog, outcome)
+        found = self._of_events.get(key)
+        if found is None:
+            found = self._of_events[key] = self.events.labels(*key)
+        found.inc(number)
 
     def _count_feedback(self, registry: CollectorRegistry) -> None:
         self.events = Counter(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Interaction, SessionInteraction
 from service.ingest import Batch, EventRules, read_batch
-from service.routes.ingest_options import PARAMETERS, IngestOptions
+from service.routes.ingest_options import PARAMETERS, IngestOptions, read_body
 from service.routes.lean import LeanRoute
 from service.schemas import IngestResponse, problem_responses
 from service.state import ServiceState, state_of
@@ -96,12 +96,12 @@ async def take_interactions(request: Request) -> Response:
     name = state.catalogs.require_known(options.catalog)
     rules = _rules(state, name)
     batch = read_batch(
-        await request.body(),
-        request.headers.get("content-type", ""),
+        await read_body(request),
+        options.content_type,
         rules=rules,
         now_ms=time.time_ns() // 1_000_000,
         max_events=state.settings.max_batch_events,
-        content_encoding=request.headers.get("content-encoding", ""),
+        content_encoding=options.content_encoding,
         idempotency_key=options.idempotency_key,
         sent_at=options.sent_at,
     )
@@ -125,7 +125,7 @@ async def take_interactions(request: Request) -> Response:
         ("rejected", len(batch.rejected)),
     ):
         if count:
-            state.metrics.events.labels(name, outcome).inc(count)
+            state.metrics.count_events(name, outcome, count)
     return Response(orjson.dumps(content), 202, media_type="application/json")
 
 

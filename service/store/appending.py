@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from service.errors import StoreFull
 from service.events import (
@@ -31,16 +30,19 @@ _MAX_GROUP = 512
 _TAKEN, _REFUSED = 1, -1
 
 
-@dataclass
 class _Append:
     """Events that one caller waits for."""
 
-    catalog: str
-    events: Sequence[Interaction]
-    signs: Mapping[str, Sign]
-    replies: asyncio.Future[list[int]] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    __slots__ = ("catalog", "events", "found", "replies", "signs")
+
+    def __init__(
+        self, catalog: str, events: Sequence[Interaction], signs: Mapping[str, Sign]
+    ) -> None:
+        self.catalog = catalog
+        self.events = events
+        self.signs = signs
+        self.found = [0] * len(events)
+        self.replies: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
 
 
 class Appender:
@@ -98,31 +100,28 @@ class Appender:
 
     async def _write(self, group: Sequence[_Append]) -> None:
         token = secrets.token_hex(8)
-        places: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-        for number, append in enumerate(group):
+        places: dict[tuple[str, int], list[tuple[_Append, int]]] = defaultdict(list)
+        for append in group:
             for index, event in enumerate(append.events):
-                places[append.catalog, partition_of(event.user_id)].append((number, index))
+                places[append.catalog, partition_of(event.user_id)].append((append, index))
         calls = [
             # Each call has a token of its own: replies could change places among the calls, too.
-            self._arguments(
-                *place, [(group[n].events[i], group[n].signs) for n, i in where], f"{token}{call:x}"
-            )
-            for call, (place, where) in enumerate(places.items())
+            self._arguments(catalog, partition, where, f"{token}{call:x}")
+            for call, ((catalog, partition), where) in enumerate(places.items())
         ]
         replies = await self._call(INGEST, calls)
-        found = [[0] * len(append.events) for append in group]
         for where, reply in zip(places.values(), replies, strict=True):
-            for (number, index), value in zip(where, reply, strict=True):
-                found[number][index] = value
-        for append, values in zip(group, found, strict=True):
+            for (append, index), value in zip(where, reply, strict=True):
+                append.found[index] = value
+        for append in group:
             if not append.replies.done():  # its request may have been given up
-                append.replies.set_result(values)
+                append.replies.set_result(append.found)
 
     def _arguments(
         self,
         catalog: str,
         partition: int,
-        events: Sequence[tuple[Interaction, Mapping[str, Sign]]],
+        where: Sequence[tuple[_Append, int]],
         token: str,
     ) -> Call:
         keys = keys_of(catalog, partition)
@@ -135,7 +134,8 @@ class Appender:
             token,
             max(1, settings.max_waiting_events // PARTITIONS),
         ]
-        for event, signs in events:
+        for append, index in where:
+            event, signs = append.events[index], append.signs
             names += (keys.dedupe(event.event_id), keys.history(event.user_id))
             mark = SIGN_MARKS.get(sign_of(event.type, signs), "")
             arguments += (mark, event.timestamp, *encode_event(event).values())
@@ -143,7 +143,7 @@ class Appender:
 
 
 def _outcomes(values: Sequence[int]) -> list[bool]:
-    refused = tuple(index for index, value in enumerate(values) if value == _REFUSED)
-    if refused:
+    if _REFUSED in values:
+        refused = tuple(index for index, value in enumerate(values) if value == _REFUSED)
         raise StoreFull(refused, len(values), retry_after_s=RETRY_AFTER_FULL_S)
     return [value == _TAKEN for value in values]

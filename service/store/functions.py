@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from service.errors import DurabilityUnsupported, StoreUnavailable
 from service.store.appending import INGEST, RETRY_AFTER_S, Call
+from service.store.reads import Command, exchange
 
 TOKEN_ARGUMENT = 3
 """Where the arguments of `INGEST` have the token that its reply begins with."""
@@ -44,11 +45,11 @@ class Functions:
         """
         if self._sync_timeout_ms is not None and not self._can_sync:
             await self._check_sync()
-        replies = await self._pipeline(name, calls)
+        replies = await self._round_trip(name, calls)
         lost = [index for index, reply in enumerate(replies) if _is_function_missing(reply)]
         if lost:
             await self._redis.function_load(library(), replace=True)
-            again = await self._pipeline(name, [calls[index] for index in lost])
+            again = await self._round_trip(name, [calls[index] for index in lost])
             for index, reply in zip(lost, again, strict=True):
                 replies[index] = reply
         for reply in replies:
@@ -78,22 +79,21 @@ class Functions:
         else:
             await self._redis.connection_pool.disconnect(inuse_connections=True)
 
-    # Any: a pipeline's replies are whatever its commands reply, or the error of a command.
-    async def _pipeline(self, name: str, calls: Sequence[Call]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for names, arguments in calls:
-                pipeline.fcall(name, len(names), *names, *arguments)
-            if self._sync_timeout_ms is not None:
-                # WAITAOF waits for what this connection wrote. An event may be known already that
-                # another connection wrote a moment ago; this write comes after it.
-                pipeline.set(_WRITTEN_LAST, 1)
-                pipeline.execute_command("WAITAOF", 1, 0, self._sync_timeout_ms)
-            # In a cluster every node has its part of the pipeline; this would reach one of them.
-            mark = None if isinstance(self._redis, RedisCluster) else secrets.token_hex(8)
-            if mark is not None:
-                pipeline.echo(mark)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        if mark is not None and replies.pop() != mark.encode():
+    # Any: a reply is whatever its command replies, or the error of a command.
+    async def _round_trip(self, name: str, calls: Sequence[Call]) -> list[Any]:
+        commands: list[Command] = [
+            ("FCALL", name, len(names), *names, *arguments) for names, arguments in calls
+        ]
+        if isinstance(self._redis, RedisCluster):
+            # Every node has its part of a pipeline; a mark at its end would reach one of them.
+            return await self._send_to_cluster(commands)
+        if self._sync_timeout_ms is not None:
+            # WAITAOF waits for what this connection wrote. An event may be known already that
+            # another connection wrote a moment ago; this write comes after it.
+            commands += [("SET", _WRITTEN_LAST, 1), ("WAITAOF", 1, 0, self._sync_timeout_ms)]
+        mark = secrets.token_hex(8)
+        replies = await exchange(self._redis, [*commands, ("ECHO", mark)])
+        if replies.pop() != mark.encode():
             await self._disconnect()
             raise RedisConnectionError("a reply belongs to another request")
         if self._sync_timeout_ms is None:
@@ -106,6 +106,13 @@ class Functions:
                 retry_after_s=RETRY_AFTER_S,
             )
         return [*replies] if not isinstance(on_disk, Exception) else [on_disk]
+
+    async def _send_to_cluster(self, commands: Sequence[Command]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
 
     async def _check_sync(self) -> None:
         if isinstance(self._redis, RedisCluster):

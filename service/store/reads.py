@@ -74,10 +74,22 @@ class Reads:
 
 
 async def send_to_server(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:
-    """One round trip to one server, without what the library's pipeline spends on each command.
+    """One round trip to one server.
 
     Raises:
         RedisError: there was no reply in time, or the server refused every command.
+    """
+    return _some(await exchange(redis, commands))
+
+
+async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
+    """One round trip to one server, without what the library's pipeline spends on each command.
+
+    Returns:
+        The replies in the order of the commands, an error in place of the reply to a refused one.
+
+    Raises:
+        RedisError: there was no reply in time.
     """
     pool = redis.connection_pool
     connection = cast(
@@ -94,7 +106,7 @@ async def send_to_server(redis: Redis, commands: Sequence[Command]) -> Sequence[
         raise
     finally:
         await pool.release(connection)
-    return _some(replies)
+    return replies
 
 
 async def send_to_cluster(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:

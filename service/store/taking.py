@@ -1,6 +1,7 @@
 """Taking a batch of events, of users and of sessions alike."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from service.errors import StoreFull
 from service.events import Interaction, SessionInteraction, Sign
@@ -36,6 +37,8 @@ async def take(
         StoreUnavailable: some event got no reply. Sending all again is safe when they carry
             their own event_ids.
     """
+    if all(isinstance(event, Interaction) and event.session_id is None for event in events):
+        return await store.append(catalog, cast(Sequence[Interaction], events), signs, sync=sync)
     of_sessions = {n: e for n, e in enumerate(events) if isinstance(e, SessionInteraction)}
     of_users = {n: e for n, e in enumerate(events) if isinstance(e, Interaction)}
     of_sessions_taken = await sessions.append(catalog, [*of_sessions.values()], sync=sync)

@@ -1,5 +1,7 @@
+from contextlib import nullcontext
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -25,6 +27,26 @@ def test_missing_fields_get_their_defaults():
 
 def test_integer_ids_become_text():
     assert (read(user_id=7).user_id, read(item_id=-1).item_id) == ("7", "-1")
+
+
+@given(st.text(max_size=300) | st.text(st.characters(max_codepoint=127), max_size=300))
+@example("")
+@example("x" * 256)
+@example("x" * 257)
+@example("\ud800")
+@example("ä" * 128)
+@example("ä" * 129)
+def test_an_id_is_any_text_of_1_to_256_bytes_of_utf_8(text):
+    size_bytes = len(text.encode(errors="replace"))
+    is_allowed = 1 <= size_bytes <= 256 and not any("\ud800" <= sign <= "\udfff" for sign in text)
+    with nullcontext() if is_allowed else pytest.raises(ValidationError):
+        assert read(user_id=text).user_id == text
+
+
+@pytest.mark.parametrize("value", [True, 1.5, None, ["u"], {"u": 1}])
+def test_an_id_is_a_text_or_an_integer(value):
+    with pytest.raises(ValidationError, match="Input should be a valid string"):
+        read(user_id=value)
 
 
 def test_rfc_3339_and_epoch_ms_mean_the_same():

@@ -176,6 +176,25 @@ def test_a_body_that_is_too_large_without_saying_so_is_refused(start, redis_url)
     assert (response.status_code, response.json()["title"]) == (413, "Payload too large")
 
 
+def test_a_body_may_come_in_pieces(client, stored):
+    async def pieces():
+        for piece in (b'{"user_id": "u', b'1", "item', b'_id": "i1"}'):
+            yield piece
+
+    response = client.post("/interactions", content=pieces())
+    assert (response.status_code, response.json()["accepted"]) == (202, 1)
+    assert stored() == 1
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key"])
+def test_of_a_header_that_is_sent_twice_the_first_one_holds(client, stored, name):
+    headers = [(name, "first"), (name, "second")]
+    assert client.post("/interactions", json=EVENT, headers=headers).json()["accepted"] == 1
+    headers = [(name, "first"), (name, "third")]
+    assert client.post("/interactions", json=EVENT, headers=headers).json()["duplicates"] == 1
+    assert stored() == 1
+
+
 def test_a_sender_who_goes_away_is_no_failure_of_the_service(client, stored, capsys):
     async def gone():
         return {"type": "http.disconnect"}
