@@ -22,7 +22,7 @@ from benchmarks.fold_in_models import SETTINGS, Learned, learn, served, together
 from benchmarks.replay import Case, Replay, replay
 from benchmarks.rows import Row, commit, spread_row, write_rows
 from service.artifact import Artifact
-from service.user_vector import PRIOR_STRENGTH, fold_in_of, user_vector
+from service.user_vector import PRIOR_STRENGTH, Moved, fold_in_of, user_vectors
 from training.data.dataset import Dataset, read_dataset
 from training.evaluation import Metrics, evaluate
 from training.runs import vector_scorer
@@ -143,14 +143,8 @@ def moved(dataset: Dataset, artifact: Artifact, case: Case, rule: Rule) -> NDArr
         items = indices[indptr[user] : indptr[user + 1]]
         weights = degrees[items] ** -rule.exponent
         weights *= len(items) / weights.sum()
-        vector = user_vector(
-            saying,
-            fold_in,
-            user_rows.get(int(user)),
-            items,
-            weights,
-            prior_strength=rule.prior_strength,
-        )
+        asked = Moved(user_rows.get(int(user)), items.tolist(), weights.tolist())
+        [vector] = user_vectors(saying, fold_in, [asked], prior_strength=rule.prior_strength)
         vectors[user] = 0.0 if vector is None else vector
     return vectors
 

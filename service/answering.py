@@ -14,6 +14,7 @@ from service.metrics import timed
 from service.recommend import fetched, padded, recommend
 from service.snapshot import Snapshot
 from service.state import ServiceState
+from service.user_vector import make_vectors
 
 INLINE_ITEMS = 20_000
 
@@ -34,10 +35,10 @@ async def answer_one(
         )
     start = time.perf_counter()
     asked = ask(catalog, snapshot, someone, demand)
-    found, query = None, asked.view.query
-    if query is not None:
-        wanted = fetched(asked.view, asked.k)
-        found = await state.queue.search(snapshot.index, query, wanted, quick=snapshot.is_quick)
+    wanted = fetched(asked.view, asked.k)
+    found = await state.queue.search(
+        snapshot.index, asked.view.vector, wanted, quick=snapshot.is_quick
+    )
     items = padded(snapshot, asked.view, asked.k, found)
     content = content_of(catalog, snapshot, someone, demand, asked, items)
     state.metrics.ranking_seconds.observe(time.perf_counter() - start)
@@ -51,15 +52,16 @@ def answer_many(catalog: str, wanted: Sequence[tuple[Someone, Snapshot, Demand]]
         InvalidParameter: the rules do not fit the catalog, or the cursor is none of this request.
     """
     asked = [ask(catalog, snapshot, someone, demand) for someone, snapshot, demand in wanted]
+    queries = make_vectors([one.view.vector for one in asked])
     together: dict[int, list[int]] = defaultdict(list)
-    for number, (one, (_, snapshot, demand)) in enumerate(zip(asked, wanted, strict=True)):
-        if demand.rules is None and one.view.query is not None:
+    for number, (_, snapshot, demand) in enumerate(wanted):
+        if demand.rules is None and queries[number] is not None:
             together[id(snapshot.index)].append(number)
     found: dict[int, tuple[list[float], list[int]]] = {}
     for numbers in together.values():
-        queries = np.array([asked[number].view.query for number in numbers])
         most = max(fetched(asked[number].view, asked[number].k) for number in numbers)
-        scores, rows = wanted[numbers[0]][1].index.search(queries, most)
+        some = np.array([queries[number] for number in numbers])
+        scores, rows = wanted[numbers[0]][1].index.search(some, most)
         found |= zip(numbers, zip(scores.tolist(), rows.tolist(), strict=True), strict=True)
     contents = []
     for number, (one, (someone, snapshot, demand)) in enumerate(zip(asked, wanted, strict=True)):

@@ -14,6 +14,7 @@ from service.recommended import Recommended
 from service.rules import Rules
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
+from service.user_vector import UserVector
 
 # Any: JSON.
 Json: TypeAlias = dict[str, Any]
@@ -101,8 +102,8 @@ def ask(catalog: str, snapshot: Snapshot, someone: Someone, demand: Demand) -> A
         exclude_seen=demand.exclude_seen,
         now_ms=time.time_ns() // 1_000_000,
     )
-    if demand.arm is not None:
-        view.query = demand.arm.weighed(snapshot, view.query)
+    if demand.arm is not None and demand.arm.weights:
+        view.vector = UserVector(demand.arm.weighed(snapshot, view.query))
     cursor = _cursor(catalog, someone, demand)
     if cursor is None:
         return Asked(view, demand.k, None)

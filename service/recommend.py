@@ -11,7 +11,7 @@ from service.recommended import Recommended
 from service.rules import Rules, rank
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
-from service.user_vector import user_vector
+from service.user_vector import Moved, Pending, UserVector
 
 _NOBODY: frozenset[int] = frozenset()
 
@@ -21,16 +21,21 @@ class UserView:
     """What a version knows of someone.
 
     Attributes:
-        query: [D] float32, None when nothing is known that could rank items.
+        vector: what items are ranked by.
         known: item rows that the version knows the user to have.
         fresh: item rows of positive events since; some may be known.
         excluded: item rows that may not come.
     """
 
-    query: NDArray[np.float32] | None
+    vector: UserVector
     known: Collection[int]
     fresh: Collection[int]
     excluded: frozenset[int]
+
+    @property
+    def query(self) -> NDArray[np.float32] | None:
+        """[D] float32, None when nothing is known that could rank items."""
+        return self.vector.value
 
     @property
     def owned(self) -> NDArray[np.int64]:
@@ -75,9 +80,10 @@ def view_user(
     excluded = known.union(positive, negative) if exclude_seen else frozenset(negative)
     if snapshot.hidden:
         excluded |= snapshot.hidden
-    fresh, weights = _weighted(snapshot, positive, known, now_ms)
-    query = user_vector(snapshot.artifact, snapshot.fold_in, user_row, fresh, weights)
-    return UserView(query, known, positive.keys(), excluded)
+    counted = _weighted(snapshot, positive, known, now_ms)
+    moved = Moved(user_row, list(counted), list(counted.values()))
+    vector = UserVector(None, Pending(snapshot.artifact, snapshot.fold_in, moved))
+    return UserView(vector, known, positive.keys(), excluded)
 
 
 def recommend(
@@ -96,9 +102,10 @@ def recommend(
     """
     if rules is not None:
         return rank(snapshot, view.query, as_rows(view.excluded), k, rules)
-    if view.query is None:
+    query = view.query
+    if query is None:
         return padded(snapshot, view, k, None)
-    scores, rows = snapshot.index.search(view.query[None, :], fetched(view, k))
+    scores, rows = snapshot.index.search(query[None, :], fetched(view, k))
     return padded(snapshot, view, k, (scores[0].tolist(), rows[0].tolist()))
 
 
@@ -153,7 +160,7 @@ def _weighted(
     positive: dict[int, HistoryItem],
     known: frozenset[int],
     now_ms: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> dict[int, float]:
     """What is new to the version and counts for anything, and how much each does."""
     of_types = snapshot.event_weights
     counted = {
@@ -163,4 +170,4 @@ def _weighted(
     }
     if any(weight <= 0 for weight in counted.values()):
         counted = {row: weight for row, weight in counted.items() if weight > 0}
-    return np.array([*counted], np.int64), np.array([*counted.values()])
+    return counted

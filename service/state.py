@@ -23,6 +23,7 @@ from service.store.client import EventStore
 from service.store.items import ItemStore
 from service.store.sessions import Sessions
 from service.tracing import tracing_of
+from service.user_vector import UserVector, make_vectors
 
 if TYPE_CHECKING:
     from service.tracing.spans import Tracing
@@ -45,7 +46,7 @@ class ServiceState:
     versions: VersionFollower | None = field(init=False, default=None)
     experiments: Experiments = field(init=False)
     searches: ThreadPoolExecutor = field(init=False)
-    queue: SearchQueue = field(init=False)
+    queue: SearchQueue[UserVector] = field(init=False)
     keys: Keys = field(init=False)
     limiter: RateLimiter = field(init=False)
     audit: AuditTrail = field(init=False)
@@ -75,7 +76,10 @@ class ServiceState:
             else self.tracing.executor(threads)
         )
         self.queue = SearchQueue(
-            self.searches, self.settings.search_threads, wait_s=self.settings.search_wait_s
+            self.searches,
+            self.settings.search_threads,
+            make_vectors,
+            wait_s=self.settings.search_wait_s,
         )
         self.keys = Keys(self.settings.keys, production=self.settings.environment == "production")
         self.limiter = RateLimiter(

@@ -8,10 +8,11 @@ the items, and keeps the scale that publishing gave it. This rule and its 3 are 
 that ``benchmarks/fold_in.py`` tries on a replay of movielens-100k.
 """
 
-import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import accumulate
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,26 +52,28 @@ class FoldIn:
             None where they lie as they are.
         covariances: [B, W, W] float64, zero where a block is narrower than W.
         mean_users: [B, W] float64.
+        deviations: [B] float64, of the blocks' users.
     """
 
     blocks: Mapping[str, BlockFoldIn]
     places: NDArray[np.int64] | None
     covariances: NDArray[np.float64]
     mean_users: NDArray[np.float64]
+    deviations: NDArray[np.float64]
 
-    def side_by_side(self, vector: NDArray[_Number]) -> NDArray[_Number]:
-        """A vector [D] as [B, W], with zeros where a block is narrower than W."""
-        shape = self.mean_users.shape
+    def side_by_side(self, vectors: NDArray[_Number]) -> NDArray[_Number]:
+        """Vectors [n, D] as [n, B, W], with zeros where a block is narrower than W."""
+        shape = len(vectors), *self.mean_users.shape
         if self.places is None:
-            return vector.reshape(shape)
-        blocks = np.zeros(shape[0] * shape[1], vector.dtype)
-        blocks[self.places] = vector
+            return vectors.reshape(shape)
+        blocks = np.zeros((shape[0], shape[1] * shape[2]), vectors.dtype)
+        blocks[:, self.places] = vectors
         return blocks.reshape(shape)
 
     def columns(self, blocks: NDArray[_Number]) -> NDArray[_Number]:
-        """The vector [D] that `side_by_side` made such blocks [B, W] of."""
-        vector = blocks.reshape(-1)
-        return vector if self.places is None else vector[self.places]
+        """The vectors [n, D] that `side_by_side` made such blocks [n, B, W] of."""
+        vectors = blocks.reshape(len(blocks), -1)
+        return vectors if self.places is None else vectors[:, self.places]
 
 
 def fold_in_of(artifact: Artifact) -> FoldIn:
@@ -86,72 +89,141 @@ def fold_in_of(artifact: Artifact) -> FoldIn:
         mean_users[number, :width] = found.mean_user
         places[block.columns] = number * widest + np.arange(width)
     is_even = np.array_equal(places, np.arange(len(blocks) * widest))
-    return FoldIn(blocks, None if is_even else places, covariances, mean_users)
+    deviations = np.array([block.deviation for block in blocks.values()])
+    return FoldIn(blocks, None if is_even else places, covariances, mean_users, deviations)
 
 
-def user_vector(
+class Moved(NamedTuple):
+    """Whose vector is wanted.
+
+    Attributes:
+        user_row: the user's row, None for a user the version does not know.
+        fresh_rows: distinct rows of positive items that the version does not know of this user.
+        weights: how much each counts, above 0; 1 is as much as one training interaction.
+    """
+
+    user_row: int | None
+    fresh_rows: Sequence[int]
+    weights: Sequence[float]
+
+
+def user_vectors(
     artifact: Artifact,
     fold_in: FoldIn,
-    user_row: int | None,
-    fresh_rows: NDArray[np.int64],
-    weights: NDArray[np.float64],
+    users: Sequence[Moved],
     *,
     prior_strength: float = PRIOR_STRENGTH,
-) -> NDArray[np.float32] | None:
-    """The query of a user.
+) -> list[NDArray[np.float32] | None]:
+    """The queries of some users, which cost less together.
 
     Without fresh items a known user has the stored row, hence exactly the offline ranking.
 
     Args:
         artifact: the version.
         fold_in: the version's.
-        user_row: the user's row, None for a user the version does not know.
-        fresh_rows: distinct rows of positive items that the version does not know of this user.
-        weights: how much each counts, above 0; 1 is as much as one training interaction.
-        prior_strength: how much the trained vector counts against them.
+        users: who, and what they did.
+        prior_strength: how much the trained vector counts against that.
 
     Returns:
-        [D] float32, or None when nothing is known that could rank items.
+        [D] float32 for each, or None when nothing is known that could rank items.
     """
-    stored = None if user_row is None else artifact.users[user_row]
-    if not len(fresh_rows):
-        return stored if stored is not None and stored.any() else None
-    said = weights @ artifact.items[fresh_rows]  # [D] float64
+    vectors: list[NDArray[np.float32] | None] = [
+        None if user.user_row is None else artifact.users[user.user_row] for user in users
+    ]
+    moved = [number for number, user in enumerate(users) if len(user.fresh_rows)]
+    if moved:
+        of = [users[number] for number in moved]
+        parts = np.zeros((2, len(moved), artifact.users.shape[1]))  # what was trained, what is said
+        for place, number in enumerate(moved):
+            if (stored := vectors[number]) is not None:
+                parts[0, place] = stored
+        _say(artifact, of, parts[1])
+        shares = np.array([[sum(user.weights) / prior_strength] for user in of])
+        for number, mixed in zip(moved, _mixed(fold_in, parts, shares), strict=True):
+            vectors[number] = mixed
+    return [vector if vector is not None and vector.any() else None for vector in vectors]
+
+
+class Pending(NamedTuple):
+    """What a vector is to be made of."""
+
+    artifact: Artifact
+    fold_in: FoldIn
+    user: Moved
+
+
+@dataclass(eq=False)
+class UserVector:
+    """The query of a user, made when it is first asked for.
+
+    Attributes:
+        made: [D] float32, or None when nothing is known that could rank items, or not made yet.
+        pending: what it is to be made of; None when it is made.
+    """
+
+    made: NDArray[np.float32] | None
+    pending: Pending | None = None
+
+    @property
+    def value(self) -> NDArray[np.float32] | None:
+        """[D] float32, or None when nothing is known that could rank items."""
+        return self.made if self.pending is None else make_vectors([self])[0]
+
+
+def make_vectors(wanted: Sequence[UserVector]) -> list[NDArray[np.float32] | None]:
+    """The values of some vectors; those of one version that are not made yet are made at once."""
+    missing: dict[int, list[tuple[UserVector, Pending]]] = defaultdict(list)
+    for vector in wanted:
+        if vector.pending is not None:
+            missing[id(vector.pending.artifact)].append((vector, vector.pending))
+    for some in missing.values():
+        artifact, fold_in, _ = some[0][1]
+        made = user_vectors(artifact, fold_in, [pending.user for _, pending in some])
+        for (vector, _), value in zip(some, made, strict=True):
+            vector.made, vector.pending = value, None
+    return [vector.made for vector in wanted]
+
+
+def _say(artifact: Artifact, users: Sequence[Moved], said: NDArray[np.float64]) -> None:
+    """Lays what each user's items say into `said` [n, D]; everybody has some."""
+    rows = np.array([row for user in users for row in user.fresh_rows], np.int64)
+    weights = np.array([[weight] for user in users for weight in user.weights])
+    starts = [0, *accumulate(len(user.fresh_rows) for user in users[:-1])]
+    np.add.reduceat(weights * artifact.items.take(rows, axis=0), starts, out=said)
     for block in artifact.blocks:
         if block.kind == "factors":
-            said[block.columns] = weights @ artifact.factors[block.name][fresh_rows]
-    parts = np.empty((2, *fold_in.mean_users.shape))  # [2, B, W]: what was trained, what is said
-    parts[0] = 0.0 if stored is None else fold_in.side_by_side(stored)
-    parts[1] = fold_in.side_by_side(said)
-    untrained = [not any_number for any_number in parts[0].any(axis=1).tolist()]
-    if any(untrained):
-        parts[0, untrained] = fold_in.mean_users[untrained]
-    shares = _shares(fold_in, parts, untrained, float(weights.sum()) / prior_strength)
-    parts *= shares
-    vector = fold_in.columns((parts[0] + parts[1]).astype(np.float32))
-    return vector if vector.any() else None
+            factors = artifact.factors[block.name].take(rows, axis=0)
+            said[:, block.columns] = np.add.reduceat(weights * factors, starts)
 
 
-def _shares(
-    fold_in: FoldIn, parts: NDArray[np.float64], untrained: list[bool], share: float
-) -> NDArray[np.float64]:
-    """How much of both parts each block becomes, [2, B, 1]."""
-    sides = parts.transpose(1, 0, 2)  # [B, 2, W]
+def _mixed(
+    fold_in: FoldIn, given: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Of both parts [2, n, D] as much as makes vectors [n, D], by shares [n, 1] of the second."""
+    count = len(shares)
+    parts = fold_in.side_by_side(given.reshape(2 * count, -1))  # [2 n, B, W]
+    trained, fresh = parts[:count], parts[count:]
+    untrained = ~trained.any(axis=2)  # [n, B]
+    any_untrained = np.count_nonzero(untrained) > 0
+    if any_untrained:
+        trained[untrained] = np.broadcast_to(fold_in.mean_users, trained.shape)[untrained]
     # Of each block the covariance of both parts' scores; any mixture varies accordingly.
-    varied = np.matmul(np.matmul(sides, fold_in.covariances), sides.transpose(0, 2, 1))
-    shares = np.zeros((2, len(untrained), 1))
-    blocks = fold_in.blocks.values()
-    for number, (block, found) in enumerate(zip(blocks, varied.tolist(), strict=True)):
-        (own, both), (_, other) = found
-        own, other = math.sqrt(max(own, 0.0)), math.sqrt(max(other, 0.0))
-        deviation = block.deviation if untrained[number] else own
-        amount = share * deviation / other if other > _MIN_DEVIATION else 0.0
-        mixed = own * own + 2.0 * amount * both + amount * amount * other * other
-        varies = math.sqrt(max(mixed, 0.0))
-        if varies > _MIN_DEVIATION:
-            scale = deviation / varies
-            shares[0, number, 0], shares[1, number, 0] = scale, scale * amount
-    return shares
+    varied = np.matmul(parts.transpose(1, 0, 2), fold_in.covariances).transpose(1, 0, 2)
+    deviations = np.sqrt(np.maximum(np.vecdot(varied, parts), 0.0))
+    own, other = deviations[:count], deviations[count:]
+    both = np.vecdot(varied[:count], fresh)
+    deviation = np.where(untrained, fold_in.deviations, own) if any_untrained else own
+    amount = _over(shares * deviation, other)
+    varies = np.sqrt(np.maximum(own**2 + 2.0 * amount * both + (amount * other) ** 2, 0.0))
+    fresh *= amount[:, :, None]
+    fresh += trained
+    fresh *= _over(deviation, varies)[:, :, None]
+    return fold_in.columns(fresh.astype(np.float32))
+
+
+def _over(number: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A quotient; 0 where what it is divided by is as good as 0."""
+    return np.divide(number, by, out=np.zeros_like(by), where=by > _MIN_DEVIATION)
 
 
 def _of_deviation(

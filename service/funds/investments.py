@@ -17,6 +17,7 @@ from service.recommended import Recommended
 from service.rules import Rules
 from service.snapshot import Snapshot
 from service.store.client import HistoryItem
+from service.user_vector import UserVector
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def investments(
     view = view_user(snapshot, fund_id, history, exclude_seen=False, now_ms=now_ms)
     rules: Rules | None = applied.rules
     if arm is not None:
-        view.query = arm.weighed(snapshot, view.query)
+        view.vector = UserVector(arm.weighed(snapshot, view.query))
         rules = combined(rules, arm.rules)
     held = np.union1d(book.held_companies(fund_row), as_rows(view.fresh))
     former = np.setdiff1d(book.former_companies(fund_row), held)

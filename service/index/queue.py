@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +14,28 @@ from service.index.interface import ItemIndex
 
 MAX_BATCH = 64
 
-Found = tuple[list[float], list[int]]
+Found: TypeAlias = tuple[list[float], list[int]]
 """Falling scores and rows."""
+
+Vector: TypeAlias = NDArray[np.float32] | None
+"""[D], None for nothing to search by."""
+
+_Query = TypeVar("_Query")
 
 
 @dataclass
-class _Search:
+class _Search(Generic[_Query]):
     """What one request waits for."""
 
     index: ItemIndex
-    query: NDArray[np.float32]
+    query: _Query
     k: int
-    found: asyncio.Future[Found] = field(
+    found: asyncio.Future[Found | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
 
-class SearchQueue:
+class SearchQueue(Generic[_Query]):
     """Joins searches into batches, which cost less per query; for one event loop.
 
     Quick searches are done in the event loop, in the round after the one that asked. Others go to
@@ -41,6 +47,7 @@ class SearchQueue:
         self,
         threads: Executor,
         num_threads: int,
+        vectors_of: Callable[[Sequence[_Query]], Sequence[Vector]],
         *,
         max_batch: int = MAX_BATCH,
         wait_s: float = 0.0,
@@ -50,27 +57,27 @@ class SearchQueue:
         Args:
             threads: where searches are done that would hold the event loop up.
             num_threads: how many there are.
+            vectors_of: makes the queries of a batch vectors, wherever the batch is searched.
             max_batch: more queries are not searched at once.
             wait_s: how long the first query of a batch for the threads waits for others.
         """
         self._threads = threads
         self._num_threads = num_threads
+        self._vectors_of = vectors_of
         self._max_batch = max_batch
         self._wait_s = wait_s
-        self._quick: list[_Search] = []
-        self._long: list[_Search] = []
+        self._quick: list[_Search[_Query]] = []
+        self._long: list[_Search[_Query]] = []
         self._busy = 0
         self._gathering = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def search(
-        self, index: ItemIndex, query: NDArray[np.float32], k: int, *, quick: bool
-    ) -> Found:
-        """What `index` finds for a query, as if it searched for nobody else.
+    async def search(self, index: ItemIndex, query: _Query, k: int, *, quick: bool) -> Found | None:
+        """What `index` finds for a query, as if it searched for nobody else; None for no vector.
 
         Args:
             index: where to search.
-            query: [D] float32.
+            query: what becomes a vector.
             k: how many, at least 1; a few more may come.
             quick: whether one search is too short to be worth a thread.
         """
@@ -87,7 +94,7 @@ class SearchQueue:
     def _do_quick(self) -> None:
         waiting, self._quick = self._quick, []
         for batch in _batches(waiting, self._max_batch):
-            _do(batch)
+            _tell(batch, self._searched(batch))
 
     def _start(self) -> None:
         if self._busy < self._num_threads and not self._gathering:
@@ -109,17 +116,33 @@ class SearchQueue:
             self._start()
         try:
             loop = asyncio.get_running_loop()
-            outcome = await loop.run_in_executor(self._threads, _searched, batch)
+            outcome = await loop.run_in_executor(self._threads, self._searched, batch)
             _tell(batch, outcome)
         finally:
             self._busy -= 1
             if self._long:
                 self._start()
 
+    def _searched(self, batch: Sequence[_Search[_Query]]) -> list[Found | None] | Exception:
+        """What was found for each, or why nothing was."""
+        outcome: list[Found | None] = [None] * len(batch)
+        try:
+            vectors = self._vectors_of([search.query for search in batch])
+            places = [place for place, vector in enumerate(vectors) if vector is not None]
+            if places:
+                queries = np.array([vectors[place] for place in places])
+                most = max(batch[place].k for place in places)
+                scores, rows = batch[0].index.search(queries, most)
+                for place, *found in zip(places, scores.tolist(), rows.tolist(), strict=True):
+                    outcome[place] = found[0], found[1]
+        except Exception as error:  # every request hears it; none must wait for ever
+            return error
+        return outcome
 
-def _batches(waiting: Sequence[_Search], max_batch: int) -> list[list[_Search]]:
+
+def _batches(waiting: Sequence[_Search[_Query]], max_batch: int) -> list[list[_Search[_Query]]]:
     """By index, and by how much is wanted: who wants little need not wait for who wants much."""
-    alike: dict[tuple[int, int], list[_Search]] = defaultdict(list)
+    alike: dict[tuple[int, int], list[_Search[_Query]]] = defaultdict(list)
     for search in waiting:
         if not search.found.done():  # whoever asked may have gone
             alike[id(search.index), max(7, search.k.bit_length())].append(search)
@@ -130,21 +153,7 @@ def _batches(waiting: Sequence[_Search], max_batch: int) -> list[list[_Search]]:
     ]
 
 
-def _searched(batch: Sequence[_Search]) -> list[Found] | Exception:
-    """What was found for each, or why nothing was."""
-    try:
-        queries = np.stack([search.query for search in batch])
-        scores, rows = batch[0].index.search(queries, max(search.k for search in batch))
-    except Exception as error:  # every request hears it; none must wait for ever
-        return error
-    return list(zip(scores.tolist(), rows.tolist(), strict=True))
-
-
-def _do(batch: Sequence[_Search]) -> None:
-    _tell(batch, _searched(batch))
-
-
-def _tell(batch: Sequence[_Search], outcome: list[Found] | Exception) -> None:
+def _tell(batch: Sequence[_Search[_Query]], outcome: list[Found | None] | Exception) -> None:
     for number, search in enumerate(batch):
         if search.found.done():
             continue

@@ -16,6 +16,7 @@ from service.artifact import load_artifact, set_current
 from service.recommend import UserView, recommend
 from service.settings import Settings
 from service.snapshot import Snapshot, build_snapshot
+from service.user_vector import UserVector
 
 NUM_ITEMS = 60
 GENRES = ["Drama", "Comedy", "War"]
@@ -170,6 +171,6 @@ def test_excluded_items_never_come_and_the_rest_is_exact(snapshot, excluded, k, 
     if seed is not None:
         query = np.random.default_rng(seed).normal(size=8).astype(np.float32)
         scores = snapshot.artifact.items @ query
-    answer = recommend(snapshot, UserView(query, (), (), excluded), k)
+    answer = recommend(snapshot, UserView(UserVector(query), (), (), excluded), k)
     order = [row for row in np.argsort(-scores, kind="stable").tolist() if row not in excluded]
     assert [item.item_row for item in answer] == order[:k]

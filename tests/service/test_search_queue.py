@@ -37,7 +37,7 @@ def ask(work, num_threads: int = 1, **options):
     with ThreadPoolExecutor(num_threads) as threads:
 
         async def run():
-            return await work(SearchQueue(threads, num_threads, **options))
+            return await work(SearchQueue(threads, num_threads, list, **options))
 
         return asyncio.run(run())
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.artifact import Block, load_artifact, write_artifact
-from service.user_vector import fold_in_of, user_vector
+from service.user_vector import Moved, Pending, UserVector, fold_in_of, make_vectors, user_vectors
 
 # Two blocks of two columns. Their covariances are diag(4, 1) and the identity, so that the scores
 # of [a, b] have the deviation sqrt(4 a^2 + b^2) in the first and sqrt(a^2 + b^2) in the second.
@@ -40,8 +40,9 @@ def make(tmp_path, make_draft):
 
 
 def vector(artifact, user_row, *rows: int, weights: list[float] | None = None):
-    given = np.array(weights or [1.0] * len(rows))
-    return user_vector(artifact, fold_in_of(artifact), user_row, np.array(rows, np.int64), given)
+    user = Moved(user_row, rows, weights or [1.0] * len(rows))
+    [made] = user_vectors(artifact, fold_in_of(artifact), [user])
+    return made
 
 
 def deviation(part: np.ndarray, name: str) -> float:
@@ -125,3 +126,32 @@ def test_a_new_user_without_items_has_no_vector(make):
 
 def test_a_known_user_whose_row_is_zero_has_no_vector_without_items(make):
     assert vector(make(users=np.zeros((1, 4), np.float32)), 0) is None
+
+
+def test_users_get_the_same_vectors_together_as_alone(make):
+    artifact = make(users=np.array([[0.5, 0, 0.3, 0.4], [0, 0, 0, 0], [0, 0, 0.5, 0]], np.float32))
+    fold_in = fold_in_of(artifact)
+    users = [
+        Moved(user_row, rows, weights)
+        for user_row in (None, 0, 1, 2)
+        for rows, weights in (([], []), ([1], [2.0]), ([0, 2, 1], [0.25, 1.0, 3.0]))
+    ]
+    together = user_vectors(artifact, fold_in, users)
+    alone = [user_vectors(artifact, fold_in, [user])[0] for user in users]
+    # Nothing is known of the new user and of the one whose row is zero, who did nothing.
+    assert [vector is None for vector in together] == [n in (0, 6) for n in range(len(users))]
+    assert [vector is None for vector in alone] == [vector is None for vector in together]
+    known = [n for n, vector in enumerate(together) if vector is not None]
+    np.testing.assert_allclose(
+        [together[n] for n in known], [alone[n] for n in known], rtol=1e-5, atol=1e-7
+    )
+
+
+def test_vectors_that_are_asked_for_together_are_made_once(make):
+    artifact = make()
+    pending = Pending(artifact, fold_in_of(artifact), Moved(0, [1], [1.0]))
+    one, other, ready = UserVector(None, pending), UserVector(None, pending), UserVector(USERS[1])
+    first, second, third = make_vectors([one, other, ready])
+    np.testing.assert_array_equal(first, second)
+    assert third is ready.value
+    assert one.value is first
