@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, logsigmoid, pad
 
 from models.attention import Design, Kind, LayerSum, Networks
-from models.features import mean_ablated, projections, slot
+from models.features import projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality, kept
 from models.item_graph import item_graph
 from models.params import (
@@ -40,6 +40,8 @@ class GNNMRParams(Params):
         temperature: Divides the scores that are compared in Eq. 8.
         ensemble: `con` sets the networks' vectors side by side, Eq. 10, so that their scores
             add up; `ave` averages them, Eq. 11, and starts all user tables alike.
+        ensemble_weights: The networks count `equal`, or as is best on the split for
+            `validation`, once they are trained; needs `con`.
         item_ids: Item IDs as a learned `offset` of the projected features in each network, as
             one more `network`, or `none`.
         unit_features: Divide dense features by their norm before they are projected. Without
@@ -65,6 +67,7 @@ class GNNMRParams(Params):
     mutual_weight: Weight = 0.5
     temperature: Positive = 1.0
     ensemble: Literal["con", "ave"] = "con"
+    ensemble_weights: Literal["equal", "validation"] = "equal"
     item_ids: Literal["none", "offset", "network"] = "offset"
     unit_features: bool = False
     layer_sum: LayerSum = "mean"
@@ -93,13 +96,18 @@ class GNNMR(Recommender):
     identity, item IDs, item graphs.
 
     Raises:
-        ValueError: There is no modality, or one without features or categories.
+        ValueError: There is no modality, one without features or categories, or an average that
+            is to be weighted.
     """
+
+    weights: Tensor | None
 
     def __init__(self, inputs: Inputs, params: GNNMRParams, generator: torch.Generator) -> None:
         super().__init__(inputs)
         if not self.modalities:
             raise ValueError("GNNMR needs at least one modality with features")
+        if params.ensemble == "ave" and params.ensemble_weights != "equal":
+            raise ValueError("the average has cross terms that no weight is for; use ensemble=con")
         if params.faithful:
             params = _to_the_letter(params)
         self.params = params
@@ -131,6 +139,8 @@ class GNNMR(Recommender):
             edge_share=params.edge_share,
         )
         self.networks = Networks(inputs, names, dim, design, generator)
+        chosen = params.ensemble_weights == "validation" and len(names) > 1
+        self.register_buffer("weights", torch.ones(len(names)) if chosen else None)
 
     def _user_tables(
         self, names: list[str], inputs: Inputs, generator: torch.Generator
@@ -155,8 +165,18 @@ class GNNMR(Recommender):
         )
 
     def components(self, keep: Keep = ALL) -> list[Embeddings]:
-        """Return the vectors of every network; their average alone for `ave`."""
-        nodes = self._propagate(self._layer_zero(keep), keep)
+        """Return the vectors of every network, weighted; their average alone for `ave`.
+
+        The network of a modality that is not kept says nothing, 0 of every item: one that
+        propagates the mean of a modality would still rank items by how many users they have.
+        """
+        nodes = self._propagate(self._layer_zero())
+        if keep is not None:
+            said = [owner is None or kept(owner, keep) for owner in self._owners()]
+            nodes = nodes * nodes.new_tensor(said)[:, None, None]
+        if self.weights is not None:
+            # Half of a weight to either side, so that items are alike as the scores see them.
+            nodes = nodes * self.weights.sqrt()[:, None, None]
         users, items = nodes.split(self.sizes, 1)  # type: ignore[no-untyped-call]  # untyped in torch
         if self.params.ensemble == "ave":
             return [Embeddings(users.mean(0), items.mean(0))]
@@ -164,17 +184,22 @@ class GNNMR(Recommender):
 
     def component_owners(self) -> tuple[Modality | None, ...] | None:
         """Every network belongs to its modality, that of the item IDs to none."""
-        if self.params.ensemble == "ave":
-            return None
+        return None if self.params.ensemble == "ave" else self._owners()
+
+    def _owners(self) -> tuple[Modality | None, ...]:
         return (*self.modalities, None) if IDS in self.users else self.modalities
+
+    def component_weights(self) -> Tensor | None:
+        """Return the weights of the networks, where they are to be chosen."""
+        return self.weights
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr`, `mutual` and `reg`, each summed over the networks."""
         size = len(batch.users)
         chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
         rows = torch.cat([batch.users, self.num_users + chosen])
-        first = self._layer_zero(ALL)
-        nodes = self._propagate(first, ALL, rows)
+        first = self._layer_zero()
+        nodes = self._propagate(first, rows)
         users, positive, negative = nodes.tensor_split([size, 2 * size], 1)
         negative = negative.view(len(nodes), *batch.negative_items.shape, -1)
         gaps = (users * positive).sum(-1, keepdim=True) - torch.einsum(
@@ -187,27 +212,27 @@ class GNNMR(Recommender):
             "reg": self.params.reg_weight * norms,
         }
 
-    def _layer_zero(self, keep: Keep) -> Tensor:
+    def _layer_zero(self) -> Tensor:
         """Return users, then items, of every network, [networks, num_nodes, width]."""
         tables = []
         for modality in self.modalities:
             name = slot(modality)
-            items = self.projections[name](keep)
+            items = self.projections[name]()
             if name in self.items:
-                items = items + mean_ablated(self.items[name], modality, keep)
-            tables += [mean_ablated(self.users[name], modality, keep), items]
+                items = items + self.items[name]
+            tables += [self.users[name], items]
         if IDS in self.users:
             tables += [self.users[IDS], self.items[IDS]]
         return torch.cat(tables).view(self.networks.count, sum(self.sizes), -1)
 
-    def _propagate(self, first: Tensor, keep: Keep, rows: Tensor | None = None) -> Tensor:
+    def _propagate(self, first: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the final vectors of all nodes, or of `rows`."""
         nodes: Tensor = self.networks(first, rows)
         if not self.graphs:
             return nodes
         around = []
         for modality, items in zip(self.modalities, first[:, self.num_users :], strict=False):
-            for _ in range(self.params.item_layers if kept(modality, keep) else 0):
+            for _ in range(self.params.item_layers):
                 items = self.graphs[slot(modality)](items)
             around.append(items)
         missing = self.networks.count - len(around)

@@ -53,6 +53,14 @@ class Recommender(nn.Module, ABC):
         """
         return None
 
+    def component_weights(self) -> Tensor | None:
+        """Return the buffer of the weights of `components`, for training to choose on validation.
+
+        None, the default, for a model whose components count as they were learned. A score is
+        the sum of the components' scores before, each times its weight.
+        """
+        return None
+
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Partition the parameters by modality; what belongs to none is `shared`.
 

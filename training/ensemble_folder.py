@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from safetensors.torch import save_file
 
+from training.choosing import choosing
 from training.config import RunConfig
 from training.data.dataset import Dataset
-from training.data.splits import Pairs, Split, make_split
+from training.data.splits import Split, make_split
 from training.ensemble import (
     Ensemble,
     EnsembleBlock,
@@ -28,8 +27,6 @@ from training.run_folder import RunFolder
 from training.runs import vector_scorer
 from training.stored import load_tensors, read_record, write_json
 from training.tested import RECORD, measure_once, read_tested
-
-CHOOSING_USERS = 4000
 
 
 @dataclass(frozen=True)
@@ -219,25 +216,15 @@ def _member(run: RunFolder) -> MemberVectors:
 
 def _choose(vectors: Sequence[MemberVectors], split: Split) -> list[float]:
     """Choose weights on the validation pairs of a fixed sample of users."""
-    users = np.unique(split.validation.user_rows)
-    if len(users) > CHOOSING_USERS:
-        rng = np.random.default_rng(0)
-        users = np.sort(rng.choice(users, CHOOSING_USERS, replace=False))
-    relevant, masked = (_restricted(p, users) for p in (split.validation, split.train))
-    rows = torch.from_numpy(users)
-    sampled = [MemberVectors(v.name, v.users[rows], v.items) for v in vectors]
+    chosen_by = choosing(split.train, split.validation)
+    sampled = [MemberVectors(v.name, v.users[chosen_by.rows], v.items) for v in vectors]
 
     def quality(ensemble: Ensemble) -> float:
         score = vector_scorer(ensemble.users, ensemble.items)
-        return evaluate(score, relevant, masked, len(users)).means["recall@20"]
+        relevant, masked = chosen_by.relevant, chosen_by.masked
+        return evaluate(score, relevant, masked, len(chosen_by.rows)).means["recall@20"]
 
     return choose_weights(sampled, quality)[0]
-
-
-def _restricted(pairs: Pairs, users: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pairs:
-    positions = np.searchsorted(users, pairs.user_rows).clip(max=len(users) - 1)
-    inside = users[positions] == pairs.user_rows
-    return Pairs(positions[inside].astype(np.int64), pairs.item_rows[inside])
 
 
 def _write(

@@ -31,7 +31,8 @@ class RunResult:
     """`result.json`: the outcome of a finished run; metrics are those of the validation split.
 
     `commit` is the state of the code that trained it, empty where that is not known; `parts` are
-    the modalities that columns of the vectors belong to, none where they are mixed.
+    the modalities that columns of the vectors belong to, none where they are mixed;
+    `component_weights` were chosen on validation for a model that asks for them.
     """
 
     best_epoch: int
@@ -40,6 +41,7 @@ class RunResult:
     validation: dict[str, float]
     commit: str = ""
     parts: tuple[Part, ...] = ()
+    component_weights: tuple[float, ...] = ()
 
 
 class RunFolder:

@@ -133,6 +133,7 @@ def train_run(
         validation=fitted.metrics.means,
         commit=code_commit() or "",
         parts=parts_of(model, vectors),
+        component_weights=_weights_of(model),
     )
     with torch.no_grad():
         folder.finish(vectors, model.item_factors(), result, model.state_dict())
@@ -146,6 +147,11 @@ def train_run(
         time.monotonic() - started,
     )
     return result
+
+
+def _weights_of(model: Recommender) -> tuple[float, ...]:
+    weights = model.component_weights()
+    return () if weights is None else tuple(weights.tolist())
 
 
 def evaluate_run(dataset: Dataset, folder: RunFolder, *, cache: Path | None = None) -> Metrics:

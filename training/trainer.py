@@ -13,6 +13,7 @@ from torch import Tensor
 from models.inputs import Batch
 from models.recommender import Recommender
 from training.checkpoint import Checkpoint
+from training.component_weights import weigh_components
 from training.config import TrainingConfig
 from training.data.sampling import NegativeSampler, batches, user_uniform_batches
 from training.data.splits import Pairs
@@ -118,6 +119,7 @@ class Trainer:
         while not self._finished(state, time.monotonic() - started):
             state = self._run_epoch(state, started, report)
         self.model.load_state_dict(state.best_model)
+        weigh_components(self.model, self.train, self.validation)
         return Fitted(state.best_epoch, state.epoch + 1, self.evaluate())
 
     def evaluate(self) -> Metrics:

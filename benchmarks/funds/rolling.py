@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from benchmarks.funds import calibration
 from benchmarks.funds.bootstrap import Sample, Spread
-from benchmarks.funds.fusion import choose_weights, fused, lesson, zscored
+from benchmarks.funds.fusion import fused, lesson, zscored
 from benchmarks.funds.holdings import Flags, Floats, Holdings
 from benchmarks.funds.members import BASELINES, ENSEMBLES, FIXED, Ranking
 from benchmarks.funds.ranking import METRICS, measure, ranked
+from training.likelihood import likeliest_weights
 
 FIRST_TESTED = dt.date(2023, 12, 31)
 """The quarter after 2023Q3. The one before knew 40 reporting managers, not 87: it is no test."""
@@ -78,7 +79,7 @@ def _follow(
     """
     by_quarter = list(zip(*members, strict=True))
     lessons = [lesson(holdings, *pair) for pair in zip(quarters, by_quarter, strict=True)]
-    weights = [choose_weights(lessons[:place]) for place in range(1, len(quarters))]
+    weights = [likeliest_weights(lessons[:place]) for place in range(1, len(quarters))]
     return [fused(by_quarter[0]), *map(fused, by_quarter[1:], weights)]
 
 

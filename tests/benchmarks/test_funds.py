@@ -11,12 +11,13 @@ from benchmarks.funds.calibration import (
     predicted,
     reliability,
 )
-from benchmarks.funds.fusion import choose_weights, fused, lesson, zscored
+from benchmarks.funds.fusion import fused, lesson, zscored
 from benchmarks.funds.holdings import Holdings
 from benchmarks.funds.random_split import over_splits, random_parts
 from benchmarks.funds.ranking import measure
 from benchmarks.funds.rolling import Finding, by_sector, findings, roll
 from benchmarks.funds.simple import itemcf, momentum, popularity, similar_managers
+from training.likelihood import likeliest_weights
 
 # Three funds, four companies: the first fund newly takes company 2, which its twin holds.
 THEN = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], dtype=np.bool_)
@@ -109,7 +110,7 @@ def test_weights_follow_what_came_true_in_earlier_quarters() -> None:
         lesson(holdings, quarter, [zscored(wise[quarter - 1]), zscored(foolish[quarter - 1])])
         for quarter in (1, 2)
     ]
-    weights = choose_weights(lessons)
+    weights = likeliest_weights(lessons)
 
     assert weights[0] > 3 * weights[1]
     assert weights.min() >= 0.0

@@ -33,6 +33,7 @@ VARIANTS = {
     "item graphs": replace(SMALL, item_layers=1),
     "item graphs and IDs": replace(SMALL, item_layers=2, item_ids="network"),
     "faithful": replace(SMALL, faithful=True),
+    "weights of validation": replace(SMALL, ensemble_weights="validation"),
 }
 
 
@@ -141,6 +142,26 @@ def test_the_average_is_taken_over_networks_whose_users_start_alike(inputs: Inpu
     torch.testing.assert_close(average.embed().items, (first.items + second.items) / 2)
 
 
+def test_weights_multiply_the_scores_of_the_networks(inputs: Inputs) -> None:
+    params = replace(SMALL, ensemble_weights="validation")
+    plain, model = make(inputs), make(inputs, params)
+    torch.testing.assert_close(model.embed().users, plain.embed().users)
+    weights = model.component_weights()
+    assert weights is not None
+    weights.copy_(torch.tensor([0.0, 0.25]))
+    image, text = model.components()
+    assert not bool(image.users.any() or image.items.any())
+    before = plain.components()[1]
+    torch.testing.assert_close(text.users @ text.items.T, 0.25 * before.users @ before.items.T)
+    # Neither side has all of the weight: items are as much alike as the scores see them.
+    torch.testing.assert_close(text.items, 0.5 * before.items)
+
+
+def test_a_network_alone_has_no_weight_to_choose(make_inputs: Callable[..., Inputs]) -> None:
+    params = replace(SMALL, ensemble_weights="validation")
+    assert make(make_inputs({"text": 8}), params).component_weights() is None
+
+
 @pytest.mark.parametrize("variant", ["item graphs", "item graphs and IDs", "last activation"])
 def test_masking_a_modality_changes_its_own_network_only(variant: str, inputs: Inputs) -> None:
     model = make(inputs, VARIANTS[variant])
@@ -150,6 +171,16 @@ def test_masking_a_modality_changes_its_own_network_only(variant: str, inputs: I
     assert owners is not None
     assert changed == [owner == "image" for owner in owners]
     assert make(inputs, VARIANTS["average"]).component_owners() is None
+
+
+@pytest.mark.parametrize("variant", ["item graphs and IDs", "lightgcn", "last activation"])
+def test_a_modality_kept_alone_scores_as_its_own_network_does(variant: str, inputs: Inputs) -> None:
+    model = make(inputs, VARIANTS[variant])
+    image, _, *ids = model.components()
+    own = sum(part.users @ part.items.T for part in (image, *ids))
+    kept = model.embed(frozenset({"image"}))
+    # Not even the number of an item's users comes in from the network of the texts.
+    torch.testing.assert_close(kept.users @ kept.items.T, own)
 
 
 def test_a_network_of_item_ids_is_one_more_part(inputs: Inputs) -> None:
