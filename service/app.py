@@ -31,6 +31,7 @@ from service.routes import (
     users,
     versions,
 )
+from service.routes.lean import LeanRoutes
 from service.routing import add_routes
 from service.settings import Settings
 from service.state import ServiceState
@@ -91,6 +92,7 @@ def create_app(settings: Settings, on_started: Callable[[], None] | None = None)
 def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     """From the innermost outwards."""
     settings = state.settings
+    app.add_middleware(LeanRoutes, routes=app.router.routes, handlers=app.exception_handlers)
     app.add_middleware(AccessMiddleware, keys=state.keys, limiter=state.limiter)
     app.add_middleware(
         RequestMiddleware, metrics=state.metrics, max_body_bytes=settings.max_body_bytes

@@ -1,6 +1,7 @@
 """Routes on which every microsecond counts."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -8,7 +9,9 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 Endpoint = Callable[[Request, BaseModel], Awaitable[Response]]
 BareEndpoint = Callable[[Request], Awaitable[Response]]
@@ -30,10 +33,10 @@ class LeanRoute(APIRoute):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """See `APIRoute`."""
         super().__init__(*arguments, **options)
-        handle = self.get_route_handler()
+        self.respond = self.get_route_handler()
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await handle(Request(scope, receive, send))
+            response = await self.respond(Request(scope, receive, send))
             await response(scope, receive, send)
 
         self.app = answer
@@ -69,6 +72,73 @@ class LeanRoute(APIRoute):
             return await endpoint(request, query)
 
         return handle
+
+
+class LeanRoutes:
+    """Middleware that answers for the application's first routes as long as these are lean.
+
+    What stands before a route in the framework (a handler of exceptions, a stack of what is open,
+    two routers) takes as long as many an answer. A request of a lean route passes it by. Whatever
+    else comes goes on to the application, and what an endpoint raises is answered as there.
+    """
+
+    # Any: keys are kinds of exceptions or statuses.
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Sequence[BaseRoute],
+        handlers: Mapping[Any, ExceptionHandler],
+    ) -> None:
+        """Wraps `app`.
+
+        Args:
+            app: the application.
+            routes: all of its routes, in the order in which they are tried.
+            handlers: what answers exceptions.
+        """
+        self._app = app
+        leading = takewhile(lambda route: isinstance(route, LeanRoute), routes)
+        self._routes = [route for route in leading if isinstance(route, LeanRoute)]
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection event."""
+        route = None
+        # Below a root path the framework knows where paths begin.
+        if scope["type"] == "http" and not scope.get("root_path"):
+            route = self._route(scope["method"], scope["path"])
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = route
+        response: ASGIApp
+        try:
+            response = await route.respond(Request(scope, receive, send))
+        except Exception as error:
+            response = _Raised(error, self._handlers)
+        await response(scope, receive, send)
+
+    def _route(self, method: str, path: str) -> LeanRoute | None:
+        for route in self._routes:
+            if route.methods and method in route.methods and route.path_regex.match(path):
+                return route
+        return None
+
+
+class _Raised:
+    """The answer to an exception that an endpoint raised before anything was sent."""
+
+    # Any: as above.
+    def __init__(self, error: Exception, handlers: Mapping[Any, ExceptionHandler]) -> None:
+        self._error = error
+        self._answer = ExceptionMiddleware(self._raise, handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+    async def _raise(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        raise self._error
 
 
 def _has_defaults(model: type[BaseModel]) -> bool:
