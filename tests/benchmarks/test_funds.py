@@ -1,4 +1,5 @@
 import datetime as dt
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from benchmarks.funds.calibration import (
     reliability,
 )
 from benchmarks.funds.fusion import fused, lesson, zscored
-from benchmarks.funds.holdings import Holdings
-from benchmarks.funds.random_split import over_splits, random_parts
+from benchmarks.funds.holdings import Floats, Holdings
+from benchmarks.funds.learned import Laboratory, Learned
+from benchmarks.funds.random_split import over_splits, random_findings, random_parts
 from benchmarks.funds.ranking import measure
 from benchmarks.funds.rolling import Finding, by_sector, findings, roll
 from benchmarks.funds.simple import itemcf, momentum, popularity, similar_managers
+from training.data.pairs import Pairs
 from training.likelihood import likeliest_weights
 
 # Three funds, four companies: the first fund newly takes company 2, which its twin holds.
@@ -152,6 +155,40 @@ def test_a_random_split_deals_every_pair_out_once() -> None:
     ]
     assert sorted(pairs) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 3)]
     assert (len(train), len(validation), len(test)) == (6, 0, 1)
+
+
+class Answering:
+    """Scores as a laboratory: `a` knows the validation part, `b` the test part, all know both."""
+
+    seed = 0
+
+    def __init__(self, holdings: Holdings) -> None:
+        parts = random_parts(holdings, np.random.default_rng(self.seed))
+        self.parts = dict(zip(("train", "a", "b"), parts, strict=True))
+        self.noise = np.random.default_rng(1).random(holdings.held[0].shape)
+
+    def scores(self, learned: Learned, known: Pairs, validation: Pairs) -> Floats:
+        assert known is not validation
+        found = self.noise.copy()
+        for name in learned.modalities:
+            found[self.parts[name].user_rows, self.parts[name].item_rows] += 1.0
+        return found
+
+
+def test_the_whole_is_compared_with_the_single_modality_that_validation_would_choose() -> None:
+    held = np.random.default_rng(0).random((1, 12, 200)) < 0.4
+    holdings = Holdings(QUARTERS[:1], held)
+    laboratory = cast(Laboratory, Answering(holdings))
+    found = random_findings(holdings, laboratory, ("a", "b"))
+    spread = {
+        f.setting.split("modalities, ")[1]: f.spread for f in found if "recall@20" in f.metric
+    }
+    figures = {name: spread[name][0] for name in ("all", "only a", "only b")}
+    assert figures["only b"] > figures["only a"] > 0.0
+    chosen = spread["all over the single one best on validation"][0]
+    assert chosen == pytest.approx(100 * (figures["all"] / figures["only a"] - 1))
+    best = spread["all over the best single one"][0]
+    assert best == pytest.approx(100 * (figures["all"] / figures["only b"] - 1))
 
 
 def test_figures_of_several_splits_are_their_mean_with_the_lowest_and_the_highest() -> None:
