@@ -126,6 +126,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settings.redis_url is not None:
         state.connect(settings.redis_url)
     await asyncio.to_thread(state.catalogs.refresh)
+    if state.erasures is not None:
+        await state.erasures.catch_up_all()
     await state.experiments.follow()
     state.has_started = True
     if app.state.on_started is not None:
@@ -137,6 +139,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     polling.append(asyncio.create_task(state.experiments.poll(settings.poll_interval_s)))
     if state.follower is not None:
         polling.append(asyncio.create_task(state.follower.poll(settings.items_poll_interval_s)))
+    if state.erasures is not None:
+        polling.append(asyncio.create_task(state.erasures.poll(settings.items_poll_interval_s)))
     if state.versions is not None:
         polling.append(asyncio.create_task(state.versions.follow(settings.poll_interval_s)))
     try:
@@ -144,6 +148,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         if state.follower is not None:
             state.follower.stop()
+        if state.erasures is not None:
+            state.erasures.stop()
         if state.versions is not None:
             state.versions.stop()
         await state.experiments.stop()

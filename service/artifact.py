@@ -29,6 +29,7 @@ from service.manifest import (
     ManifestModel,
     Member,
     TensorEntry,
+    erasures_name,
 )
 from service.publishing.adoption import adopt_version, record_gate
 from service.publishing.difference import Change, Difference, compare_versions
@@ -88,6 +89,7 @@ __all__ = [
     "current_version",
     "describe_versions",
     "enter",
+    "erasures_name",
     "highest_fence",
     "list_catalogs",
     "list_versions",

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from service.artifact import check_catalog, current_version, list_catalogs, load_artifact
+from service.erasure.hiding import hiding, without_funds
+from service.erasure.marks import Erased, Marks
 from service.errors import ArtifactError, NotReady, UnknownCatalog
 from service.index import IndexKind
 from service.item_change import ItemChange
@@ -60,6 +63,7 @@ class Catalogs:
         self._beside: dict[str, dict[str, Snapshot]] = {}
         self._served_beside: Mapping[tuple[str, str], Snapshot] = {}
         self._changes: dict[str, dict[str, ItemChange]] = {}
+        self._erased: dict[str, Erased] = defaultdict(Erased)
         self._refused: dict[str, int] = {}
         self._names: frozenset[str] = frozenset({default_catalog})
         self._refreshing = threading.Lock()
@@ -166,6 +170,25 @@ class Catalogs:
                 # What was said of an item is served at once, and prepared for after that.
                 self._prepare(self._snapshots[catalog])
 
+    def note_erased(self, catalog: str, user_id: str, stream_id: str) -> None:
+        """Takes in that a user was erased, as of a tombstone, as their history says."""
+        self._erased[catalog].note(user_id, stream_id)
+
+    def erase(self, catalog: str, marks: Marks, *, lost: bool = False) -> None:
+        """Serves the catalog without erased users. Blocks; call in a thread.
+
+        Args:
+            catalog: a known catalog.
+            marks: who was erased.
+            lost: there are others, of whom only this worker knows.
+        """
+        erased = self._erased[catalog]
+        (erased.add if lost else erased.replace)(marks)
+        published = self._published.get(catalog)
+        if published is not None and published.artifact.funds is not None:
+            # Lists of funds are made of a version as a whole.
+            self.change_items(catalog, ())
+
     async def poll(self, interval_s: float) -> None:
         """Refreshes for ever."""
         while True:
@@ -197,7 +220,8 @@ class Catalogs:
 
     def _load(self, catalog: str, version: str) -> Snapshot:
         artifact = load_artifact(self._root, catalog, version)
-        return build_snapshot(artifact, self._index, self._observe_search, recall=self._recall)
+        snapshot = build_snapshot(artifact, self._index, self._observe_search, recall=self._recall)
+        return hiding(snapshot, self._erased[catalog])
 
     def _serve(self, catalog: str, snapshot: Snapshot) -> None:
         self._snapshots = {**self._snapshots, catalog: snapshot}
@@ -212,7 +236,8 @@ class Catalogs:
 
     def _extended(self, catalog: str, published: Snapshot) -> Snapshot:
         changes = self._changes.get(catalog, {})
-        return extend(published, changes.values()) if changes else published
+        served = extend(published, changes.values()) if changes else published
+        return without_funds(served)
 
     def _log_refusal(self, catalog: str, error: Exception) -> None:
         old = self._snapshots.get(catalog)

@@ -5,7 +5,7 @@ a hash tag, so that they live on one node of a cluster:
 
 * ``mr:<catalog>:{p07}:events``             stream of all events
 * ``mr:<catalog>:{p07}:history:<user_id>``  sorted set, score = epoch ms of the newest event,
-  below 0 for negative ones
+  below 0 for negative ones; -inf for the mark of an erasure, ``!`` and its tombstone's stream id
 * ``mr:<catalog>:{p07}:session:<session_id>``  hash of a session's events by event_id, and
   ``...:session-order:<session_id>`` a sorted set of their event_ids, until the session logs in
 * ``mr:<catalog>:{p07}:dedupe:<event_id>``  present while a repeated event_id is recognised

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from service.events import partition_name
 from service.publishing.gate_report import GateReport
 
 FORMAT_VERSION = 4
@@ -108,9 +109,10 @@ class TensorEntry(_Strict):
 class ManifestModel(_Strict):
     """``manifest.json``; unknown keys are errors.
 
-    ``watermark`` maps a stream partition to the last stream id the data contained. ``metrics`` has
-    one entry per split (``validation``, ``test``). ``recipe`` is what retraining needs to repeat
-    the run; its ``event_types`` table, if present, tells the service the sign of each event type.
+    ``watermark`` maps a stream partition to the last stream id the data contained, and under
+    `erasures_name` to the last erasure it knew of. ``metrics`` has one entry per split
+    (``validation``, ``test``). ``recipe`` is what retraining needs to repeat the run; its
+    ``event_types`` table, if present, tells the service the sign of each event type.
     ``category_fields`` are the metadata columns whose values are categories. Format 2 added these
     and the optional files ``popularity.safetensors`` and ``content.safetensors``. Format 3 added
     ``gate``, what a retraining's gate found; it is None for what was published by hand. Format 4
@@ -136,3 +138,8 @@ class ManifestModel(_Strict):
     gate: GateReport | None = None
     files: dict[Annotated[str, AfterValidator(check_file_name)], FileEntry]
     tensors: dict[str, TensorEntry]
+
+
+def erasures_name(partition: int) -> str:
+    """Where a watermark says which tombstone of a partition was the last to be carried out."""
+    return f"{partition_name(partition)}-erased"

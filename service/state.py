@@ -9,6 +9,8 @@ from starlette.requests import Request
 from service.access import Keys
 from service.catalogs import Catalogs
 from service.encoding.encoder import TextEncoder
+from service.erasure.following import ErasureFollower
+from service.erasure.marks import MarkStore
 from service.experiments.experiments import Experiments
 from service.funds.audit import AuditTrail
 from service.funds.preparing import prepare
@@ -44,6 +46,7 @@ class ServiceState:
     items: ItemStore | None = field(init=False, default=None)
     follower: ItemFollower | None = field(init=False, default=None)
     versions: VersionFollower | None = field(init=False, default=None)
+    erasures: ErasureFollower | None = field(init=False, default=None)
     experiments: Experiments = field(init=False)
     searches: ThreadPoolExecutor = field(init=False)
     queue: SearchQueue[UserVector] = field(init=False)
@@ -101,6 +104,8 @@ class ServiceState:
         self.sessions = Sessions(self.store, self.settings)
         self.items = ItemStore(self.store)
         self.follower = ItemFollower(self.catalogs, self.items)
+        self.store.on_erased = self.catalogs.note_erased
+        self.erasures = ErasureFollower(self.catalogs, MarkStore(self.store))
         self.versions = VersionFollower(self.catalogs, self.store)
         self.experiments.connect(self.store)
 

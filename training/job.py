@@ -13,6 +13,7 @@ from service.artifact import Artifact, ManifestModel, load_artifact, read_manife
 from training.candidate import write_as_published, write_as_trained
 from training.config import RunConfig
 from training.data.dataset import Dataset, read_dataset
+from training.data.forgetting import ErasedAt, erasures_of
 from training.data.item_states import ItemState
 from training.data.merge import merge_events
 from training.data.splits import RETRAINING, make_split
@@ -115,7 +116,8 @@ def make_candidate(
     else:
         validation = newest_of_users(learnable)
     learnable = labelled(learnable, validation)
-    chosen = _learn(job, learnable, champion, earlier, warm=warm_runs > 0)
+    erased = erasures_of(log)
+    chosen = _learn(job, learnable, champion, earlier, erased, warm=warm_runs > 0)
     job.step(-1, "judge the candidate")
     folder = job.recipe.dataset_folder
     base = Base(folder, job.source.base_fingerprint, merged=job.folder / "dataset")
@@ -144,14 +146,22 @@ def _merged(job: Job, log: pa.Table, states: Sequence[ItemState]) -> Dataset:
 
 
 def _learn(
-    job: Job, dataset: Dataset, champion: Artifact, earlier: Path | None, *, warm: bool
+    job: Job,
+    dataset: Dataset,
+    champion: Artifact,
+    earlier: Path | None,
+    erased: tuple[ErasedAt, ErasedAt],
+    *,
+    warm: bool,
 ) -> ChosenEnsemble:
     runs = []
     for number, member in enumerate(job.recipe.members):
         name = f"{number}-{member.model}"
         before = None if earlier is None else RunFolder(earlier / name)
         known = before is not None and before.finished
-        start = warm_start(before, champion) if warm and before is not None and known else None
+        start = None
+        if warm and before is not None and known:
+            start = warm_start(before, champion, erased)
         last_s = before.result().seconds if before is not None and known else None
         job.step(3 + number, f"train {name}" + (", warm" if start else ""), last_s)
         runs.append(_train(job, dataset, member, job.folder / name, start))

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from models.params import ItemRows, UserRows
 from models.recommender import Recommender
 from service.artifact import Artifact
+from service.events import digest_of
 from training.data.dataset import Dataset
+from training.data.forgetting import ErasedAt
 from training.run_folder import RunFolder
 from training.stored import read_record, write_json
 
@@ -73,10 +75,21 @@ def warm_runs_after(folder: Path | None, dataset: Dataset, full_every: int) -> i
     return (record.warm_runs + 1) % full_every
 
 
-def warm_start(run: RunFolder, champion: Artifact) -> WarmStart | None:
-    """Return the parameters of a run that the champion was made of; None if it has none."""
+def warm_start(
+    run: RunFolder, champion: Artifact, erased: tuple[ErasedAt, ErasedAt] = ({}, {})
+) -> WarmStart | None:
+    """Return the parameters of a run that the champion was made of; None if it has none.
+
+    Args:
+        run: A member's run.
+        champion: The version that came out of it.
+        erased: Users and items that were erased at some time: those that came back begin anew.
+    """
     state = run.model_state()
-    return WarmStart(state, champion.user_ids, champion.item_ids) if state else None
+    if not state:
+        return None
+    users, items = erased
+    return WarmStart(state, _without(champion.user_ids, users), _without(champion.item_ids, items))
 
 
 @torch.no_grad()
@@ -110,6 +123,13 @@ def carry_over(model: Recommender, warm: WarmStart, dataset: Dataset) -> int:
             continue
         count += 1
     return count
+
+
+def _without(ids: Sequence[str], erased: ErasedAt) -> Sequence[str]:
+    """The ids, empty for erased ones: nobody has that id."""
+    if not erased:
+        return ids
+    return ["" if digest_of(name) in erased else name for name in ids]
 
 
 def _copy_rows(parameter: nn.Parameter, values: Tensor, rows: Tensor) -> None:

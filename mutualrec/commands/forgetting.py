@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from mutualrec.commands.serving import serving_settings
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
+    from service.erasure.marks import Mark
     from service.erasure.users import Erasure
     from service.settings import Settings
     from service.store.client import EventStore
@@ -133,20 +135,53 @@ def _erase_and_look(
             finally:
                 client.close()
         found = {**_with_erasure(settings, look)}
+        mark = _with_erasure(settings, partial(_mark, catalog, identifier))
     found["rows of the event log"] = traces(log, kind, identifier)
     console = Console(soft_wrap=True)
     for place, count in found.items():
         console.print(f"{place}: {count}", markup=False, highlight=False)
     versions = versions_knowing(folders.artifacts, catalog, kind, identifier)
-    if versions:
-        console.print(
-            f"{len(versions)} versions still know the {kind}: {', '.join(versions)}; run"
-            " `mutualrec retrain`, then `mutualrec versions prune`",
-            markup=False,
-            highlight=False,
-        )
+    for text in _told_of(folders.artifacts, catalog, kind, versions, mark):
+        console.print(text, markup=False, highlight=False)
     if any(found.values()) or (versions and erase is None):
         raise typer.Exit(1)
+
+
+def _told_of(
+    root: Path, catalog: str, kind: str, versions: Sequence[str], mark: "Mark | None"
+) -> Iterator[str]:
+    """What is said of the versions that know a user or an item."""
+    from service.artifact import read_manifest
+    from service.erasure.marks import Carried
+
+    retrain = "run `mutualrec retrain`, then `mutualrec versions prune`"
+    if kind == "item" and versions:
+        yield f"{len(versions)} versions still know the item: {', '.join(versions)}; {retrain}"
+        return
+    hidden = [
+        version
+        for version in versions
+        if mark is not None and mark not in Carried(read_manifest(root, catalog, version))
+    ]
+    if hidden:
+        yield (
+            f"{len(hidden)} versions still hold what they learned of the user before the erasure,"
+            f" and no service uses it: {', '.join(hidden)}; {retrain}"
+        )
+    served = [version for version in versions if version not in hidden]
+    if served:
+        since = "what came after the erasure" if mark is not None else "their events"
+        yield (
+            f"{len(served)} versions know the user by {since}, and services use it:"
+            f" {', '.join(served)}"
+        )
+
+
+async def _mark(catalog: str, user_id: str, _: "Erasure", store: "EventStore") -> "Mark | None":
+    from service.erasure.marks import MarkStore
+    from service.events import digest_of
+
+    return (await MarkStore(store).read(catalog)).marks.get(digest_of(user_id))
 
 
 def _with_erasure(

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from mutualrec.announcing import announce
+from mutualrec.lifting import lift_marks
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def retrain(
                 client.close()
             if outcome.version is not None:
                 announce(home, catalog)
+                lift_marks(home, catalog)
             console.print(describe(catalog, outcome))
             # Within the lease, which records the exit code.
             raise typer.Exit(exit_code(outcome))

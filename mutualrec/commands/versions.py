@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mutualrec.announcing import announce
+from mutualrec.lifting import lift_marks
 from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def prune(
         older_than=timedelta(days=older_than_days),
         dry_run=dry_run,
     )
+    if deleted and not dry_run:
+        lift_marks(home, catalog)
     verb = "would delete" if dry_run else "deleted"
     _say("\n".join(f"{verb} {version}" for version in deleted) or "nothing to delete")
 

@@ -7,6 +7,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from service.erasure.marks import Mark, MarkStore
 from service.erasure.schemas import HistoryEntry, WaitingEvent
 from service.events import (
     PARTITIONS,
@@ -18,8 +19,12 @@ from service.events import (
 from service.store.appending import Call
 from service.store.client import EventStore
 
-_ERASE = "mr_erase_1"
+_ERASE = "mr_erase_2"
 _AT_ONCE = 1000
+_MARK_TTL_S = 86_400
+"""How long a history says that its user was erased: every worker knows it long before that."""
+
+_MARK = b"!"
 
 # A stream entry as the client gives it: its id and its fields.
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
@@ -38,12 +43,15 @@ class Erasure:
     """Reads and forgets, in pieces that hold nobody else up.
 
     A tombstone comes first: from then on the event log drops the events at its next draining,
-    even if nothing else happens.
+    even if nothing else happens, and no worker uses what a version learned of the user: the
+    history bears a mark, read with it in the same round trip, and `MarkStore` has another one
+    that stays.
     """
 
     def __init__(self, store: EventStore) -> None:
         """Uses the connections of `store`."""
         self._store = store
+        self._marks = MarkStore(store)
 
     async def history(self, catalog: str, user_id: str) -> list[HistoryEntry]:
         """A user's history, negative events included, oldest first.
@@ -59,7 +67,9 @@ class Erasure:
             )
 
         rows = await self._store.execute(read)
-        entries = [_entry(member, abs(score)) for member, score in rows]
+        entries = [
+            _entry(member, abs(score)) for member, score in rows if not member.startswith(_MARK)
+        ]
         return sorted(entries, key=lambda entry: entry.timestamp)
 
     async def waiting_events(self, catalog: str, user_id: str) -> list[WaitingEvent]:
@@ -81,9 +91,10 @@ class Erasure:
         """
         keys = keys_of(catalog, partition_of(user_id))
         names = [keys.events, keys.erasures, keys.history(user_id)]
-        [[at_ms, ms, sequence, history]] = await self._store.call_function(
-            _ERASE, [(names, ["user", digest_of(user_id)])]
+        [[at_ms, ms, sequence, history, *tombstone]] = await self._store.call_function(
+            _ERASE, [(names, ["user", digest_of(user_id), _MARK_TTL_S])]
         )
+        await self._marks.put(catalog, user_id, Mark(partition_of(user_id), *tombstone))
         last = f"{ms}-{sequence}"
         return Removed(at_ms, history, await self._remove(keys.events, b"u", user_id, last))
 
@@ -98,10 +109,10 @@ class Erasure:
             keys = keys_of(catalog, partition)
             # An item has no history of its own; no user has an empty id.
             names = [keys.events, keys.erasures, keys.history("")]
-            calls.append((names, ["item", digest_of(item_id)]))
+            calls.append((names, ["item", digest_of(item_id), 0]))
         replies = await self._store.call_function(_ERASE, calls)
         waiting = 0
-        for partition, (_, ms, sequence, _) in enumerate(replies):
+        for partition, (_, ms, sequence, *_) in enumerate(replies):
             stream = keys_of(catalog, partition).events
             waiting += await self._remove(stream, b"i", item_id, f"{ms}-{sequence}")
         histories = await self._members(catalog, item_id)
@@ -146,13 +157,13 @@ class Erasure:
         # Names of catalogs have no character that is special in a pattern.
         pattern = f"mr:{catalog}:{{p[0-9][0-9]}}:history:*"
         keys = await self._store.execute(partial(_scan, pattern=pattern), for_request=False)
-        ending = b"\0" + item_id.encode()
+        ending = item_id.encode()
         found: dict[bytes, list[bytes]] = {}
         for begin in range(0, len(keys), _AT_ONCE):
             some = keys[begin : begin + _AT_ONCE]
             read = partial(_zranges, keys=some)
             for key, members in zip(some, await self._store.execute(read), strict=True):
-                mine = [member for member in members if member[member.index(b"\0") :] == ending]
+                mine = [member for member in members if member.partition(b"\0")[2] == ending]
                 if mine:
                     found[key] = mine
         return found

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from service.answering import count_answer, run_search
 from service.answers import Demand
+from service.erasure.following import catch_up
 from service.experiments.arms import Arm, recommendation_id
 from service.funds.audit_line import canonical, sha256
 from service.funds.companies import book_of, companies_of, facts_of
@@ -151,6 +152,17 @@ def _hint(what: str, ids: Sequence[str], names: Sequence[str | None], found: Seq
         return search
     meant = " or ".join(f"{ids[row]!r} ({names[row]})" for row in found)
     return f"did you mean {meant}? {search}"
+
+
+async def served(state: ServiceState, catalog: str) -> tuple[str, Snapshot]:
+    """The catalog's name and the version that answers, without funds erased by now.
+
+    Raises:
+        UnknownCatalog: naming the known ones.
+        NotReady: the catalog has no version that could be loaded.
+    """
+    await catch_up(state, state.catalogs.require_known(catalog))
+    return state.catalogs.snapshot(catalog)
 
 
 def question(request: Request, arm: Arm | None = None, **inputs: JsonValue) -> Question:

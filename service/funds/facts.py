@@ -5,8 +5,8 @@ An optional part of the artifact: ``funds.safetensors`` holds the positions as c
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -58,6 +58,22 @@ class FundFacts:
 
 
 ARRAYS = tuple(field.name for field in fields(FundFacts))[:8]
+
+
+def without(facts: FundFacts, fund_rows: Collection[int]) -> FundFacts:
+    """The facts without the positions, names and CIKs of some funds; all rows stay what they are.
+
+    Args:
+        facts: of a version.
+        fund_rows: user rows.
+    """
+    stay = ~np.isin(facts.fund_rows, np.array([*fund_rows], np.int64))
+    return replace(
+        facts,
+        **{name: getattr(facts, name)[stay] for name in ARRAYS if name != "quarters"},
+        names=tuple("" if row in fund_rows else name for row, name in enumerate(facts.names)),
+        ciks=tuple(None if row in fund_rows else cik for row, cik in enumerate(facts.ciks)),
+    )
 
 
 class _Names(BaseModel):

@@ -26,6 +26,6 @@ def prepare(snapshot: Snapshot) -> None:
     logger.info(
         "prepared funds version=%s num_funds=%d seconds=%.3f",
         snapshot.version,
-        len(snapshot.user_rows),
+        len(snapshot.artifact.user_ids),
         time.perf_counter() - start,
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.funds.answering import CATALOG, company_row, question, reply
+from service.funds.answering import CATALOG, company_row, question, reply, served
 from service.funds.companies import book_of, companies_of, facts_of
 from service.funds.examples import COMPANIES, COMPANY, INVESTORS
 from service.funds.expected import expected_investors
@@ -49,7 +49,7 @@ async def find_companies(
     """Companies by name or id, the best match first."""
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     facts_of(snapshot)
 
     def work() -> tuple[Json, list[Json]]:
@@ -83,7 +83,7 @@ async def investors(
     """
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     company = raw_id(request, "company_id", "company")
     row = company_row(snapshot, name, company)
 
@@ -116,7 +116,7 @@ async def company(
 ) -> Response:
     """What is known of a company, and its history among the funds."""
     state = state_of(request)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     company = raw_id(request, "company_id", "company")
     row = company_row(snapshot, name, company)
 

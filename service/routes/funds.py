@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from service.filters import parse_filter
-from service.funds.answering import CATALOG, fund_row, fund_search, question, reply
+from service.funds.answering import CATALOG, fund_row, fund_search, question, reply, served
 from service.funds.companies import book_of, facts_of
 from service.funds.examples import FUND, FUNDS, SIMILAR, TRENDS
 from service.funds.expected import MAX_PER_FUND, trends
@@ -51,7 +51,7 @@ async def find_funds(
     """Funds by name, CIK or id, the best match first; without `q` all, the largest first."""
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     facts_of(snapshot)
 
     def work() -> tuple[Json, list[Json]]:
@@ -90,7 +90,7 @@ async def fund_trends(
     """
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     book = book_of(snapshot)
 
     def work() -> tuple[Json, list[Json]]:
@@ -136,7 +136,7 @@ async def similar_funds(
     """
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     fund = raw_id(request, "fund_id", "fund")
     row = fund_row(snapshot, name, fund)
 
@@ -182,7 +182,7 @@ async def fund(
     """What a fund holds, its sectors, and every quarter it reported."""
     state = state_of(request)
     wanted = checked_k(k, state.settings)
-    name, snapshot = state.catalogs.snapshot(catalog)
+    name, snapshot = await served(state, catalog)
     fund = raw_id(request, "fund_id", "fund")
     row = fund_row(snapshot, name, fund)
     when = None if quarter is None else book_of(snapshot).quarter(quarter)

@@ -1,5 +1,6 @@
 """GET and POST /funds/{fund_id}/investments: where a fund may invest next."""
 
+import asyncio
 import time
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from service.funds.answering import (
     fund_row,
     question,
     reply,
+    served,
     treated,
 )
 from service.funds.companies import book_of
@@ -131,13 +133,14 @@ async def fund_investments_under_rules(
 async def _answer(request: Request, catalog: str, body: InvestmentsBody) -> Response:
     state = state_of(request)
     wish = Wish(checked_k(body.k, state.settings), body.held, body.formerly_held)
-    name, snapshot = state.catalogs.snapshot(catalog)
-    fund = raw_id(request, "fund_id", "fund")
+    fund, known = raw_id(request, "fund_id", "fund"), state.catalogs.require_known(catalog)
+    (name, snapshot), (history, degraded) = await asyncio.gather(
+        served(state, catalog), read_history(state, known, fund, None, {})
+    )
     fund_row(snapshot, name, fund)
     snapshot, arm = treated(state, name, snapshot, fund)
     row = fund_row(snapshot, name, fund)
     listed: list[Json] = []
-    history, degraded = await read_history(state, name, fund, None, snapshot.event_types)
 
     def work() -> tuple[Json, list[Json]]:
         applied = apply(snapshot, body)

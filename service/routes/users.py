@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from service.erasure.following import catch_up
 from service.erasure.schemas import UserData, UserErased
 from service.erasure.users import Erasure
 from service.errors import StoreUnavailable
@@ -51,13 +52,16 @@ async def read_user(
     state, user = state_of(request), path_id(request, b"/users/", "user")
     name = state.catalogs.require_known(catalog)
     erasure = _erasure(state)
+    history = await erasure.history(name, user)
+    waiting = await erasure.waiting_events(name, user)
+    await catch_up(state, name)
     snapshot = state.catalogs.snapshots.get(name)
     trained = None if snapshot is None else snapshot.trained_items(user)
     data = UserData(
         user_id=user,
         catalog=name,
-        history=await erasure.history(name, user),
-        waiting_events=await erasure.waiting_events(name, user),
+        history=history,
+        waiting_events=waiting,
         model_version=None if snapshot is None else snapshot.version,
         trained_items=trained,
     )
@@ -80,12 +84,14 @@ async def erase_user(
 ) -> Response:
     """Forgets everything up to now; sending it again is harmless.
 
-    History and waiting events go at once, the event log when it is drained, and the next version
-    does not know the user. Events sent afterwards are those of a new user.
+    History and waiting events go at once, the event log when it is drained. What versions learned
+    of the user is not used any more from now on, and the next version does not know them. Events
+    sent afterwards are those of a new user.
     """
     state, user = state_of(request), path_id(request, b"/users/", "user")
     name = state.catalogs.require_known(catalog)
     removed = await _erasure(state).erase_user(name, user)
+    await catch_up(state, name)
     content = UserErased(
         user_id=user,
         catalog=name,

@@ -117,6 +117,8 @@ async def prune(request: Request, given: PruneRequest, catalog: CatalogQuery = N
             dry_run=given.dry_run,
         )
     )
+    if deleted and not given.dry_run and state.erasures is not None:
+        await state.erasures.lift(name, state.settings.artifacts)
     return _json({"catalog": name, "deleted": deleted})
 
 

@@ -5,6 +5,7 @@ off, and the one retry of ours is safe because the server-side function is idemp
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -48,9 +49,13 @@ class EventStore:
             url: see `service.store.connection`.
             settings: time limits, caps and TTLs.
             observe: called with the seconds of every operation, waiting for a connection included.
+
+        `on_erased` is called with the catalog, the user and the tombstone's stream id when a
+        history says that its user was erased.
         """
         self._settings = settings
         self._observe = observe
+        self.on_erased: Callable[[str, str, str], None] = lambda *_: None
         self._open = partial(
             connect,
             url,
@@ -115,6 +120,9 @@ class EventStore:
         key = keys_of(catalog, partition_of(user_id)).history(user_id)
         rows = await self.read(("ZRANGE", key, 0, -1, "WITHSCORES"))
         if rows and rows[0][1] < 0:
+            if rows[0][1] == -math.inf:
+                # The mark of an erasure, which the history began anew with.
+                self.on_erased(catalog, user_id, rows.pop(0)[0][1:].decode())
             # Negative events stand before the others, the newest first; in a tie they come last.
             rows.sort(key=lambda row: (abs(row[1]), row[0]))
         return history_of([_past_event(member, score) for member, score in rows])
@@ -196,6 +204,7 @@ class EventStore:
 
     async def close(self) -> None:
         """Closes all connections."""
+        await self._reads.finish()
         for client in (self._redis, self._writer, self._sync_writer):
             await client.aclose()
 

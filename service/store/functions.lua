@@ -139,12 +139,16 @@ end
 -- Forgets a user or an item: from now on the event log must drop what it was sent before.
 --
 -- KEYS[1..3]  the stream, the stream of tombstones, a history to delete
--- ARGV[1..2]  'user' or 'item', digest of the id
+-- ARGV[1..3]  'user' or 'item', digest of the id, seconds that a user's history bears the mark
+--
+-- The mark is the first member of the history, and says which tombstone it is of: so whoever reads
+-- the history hears of the erasure without asking for it.
 --
 -- What goes is named by its last stream entry: of a user the partition's last one; of an item, whose
 -- entries are in all partitions, the last one that this millisecond can have.
 --
--- Returns {epoch ms, ms and sequence of the last entry to forget, members of the deleted history}.
+-- Returns {epoch ms, ms and sequence of the last entry to forget, members of the deleted history, ms
+-- and sequence of the tombstone}.
 local function erase(keys, args)
   local time = redis.call('TIME')
   local at = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -160,11 +164,38 @@ local function erase(keys, args)
       end
     end
   end
-  local members = redis.call('ZCARD', keys[3])
+  local members = redis.call('ZCOUNT', keys[3], '(-inf', '+inf')
   redis.call('DEL', keys[3])
-  redis.call('XADD', keys[2], '*', 'k', args[1], 'd', args[2], 'l', ms .. '-' .. sequence,
-    'at', string.format('%.0f', at))
-  return {at, tonumber(ms), tonumber(sequence), members}
+  local tombstone = redis.call('XADD', keys[2], '*', 'k', args[1], 'd', args[2],
+    'l', ms .. '-' .. sequence, 'at', string.format('%.0f', at))
+  if args[1] == 'user' then
+    redis.call('ZADD', keys[3], '-inf', '!' .. tombstone)
+    redis.call('EXPIRE', keys[3], args[3])
+  end
+  local of_ms, of_sequence = string.match(tombstone, '(%d+)-(%d+)')
+  return {at, tonumber(ms), tonumber(sequence), members, tonumber(of_ms), tonumber(of_sequence)}
+end
+
+-- Remembers or forgets who was erased.
+--
+-- KEYS[1..2]  hash of tombstones by digest of the user's id, number of the latest change of it
+-- ARGV, 2 per user: digest, tombstone
+--
+-- Returns how many changed, and the number of this change.
+local function mark(keys, args)
+  local changed = redis.call('HSET', keys[1], unpack(args))
+  return {changed, redis.call('INCR', keys[2])}
+end
+
+local function unmark(keys, args)
+  local changed = 0
+  for n = 1, #args, 2 do
+    -- One who was erased again meanwhile stays marked.
+    if redis.call('HGET', keys[1], args[n]) == args[n + 1] then
+      changed = changed + redis.call('HDEL', keys[1], args[n])
+    end
+  end
+  return {changed, redis.call('INCR', keys[2])}
 end
 
 -- What one recommendation, and one day's counters of all of them, may hold.
@@ -221,7 +252,9 @@ end
 
 redis.register_function('mr_count_2', count)
 redis.register_function('mr_attribute_2', attribute)
-redis.register_function('mr_erase_1', erase)
+redis.register_function('mr_erase_2', erase)
 redis.register_function('mr_ingest_4', ingest)
 redis.register_function('mr_item_3', item)
+redis.register_function('mr_mark_1', mark)
+redis.register_function('mr_unmark_1', unmark)
 redis.register_function('mr_session_3', session)

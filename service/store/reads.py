@@ -49,6 +49,11 @@ class Reads:
             self._under_way = asyncio.create_task(self._work())
         return await reply
 
+    async def finish(self) -> None:
+        """Waits for what is under way, whoever asked for it: it holds a connection."""
+        if self._under_way is not None:
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
     async def _work(self) -> None:
         try:
             while self._waiting:

@@ -1,9 +1,12 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import redis
 
 from mutualrec.valkey import private_valkey
+from service.artifact import erasures_name, set_current
 from service.events import Interaction, encode_event, keys_of, partition_of
 
 EVENT = {"event_id": "a", "user_id": "u", "item_id": "i", "type": "t", "timestamp": 1767355200000}
@@ -60,11 +63,49 @@ def test_an_erased_item_is_nowhere_and_that_can_be_checked(invoke):
     assert invoke("items", "erase", "i", "--check").code == 0
 
 
-def test_versions_that_still_know_a_user_are_named(invoke, workspace):
+@pytest.fixture
+def known(workspace) -> tuple[str, str, Path]:
+    """A user of the published version, the version, and the catalog's folder."""
     import pyarrow.parquet as pq
 
     [path] = (workspace / "var" / "artifacts" / "default").glob("*/ids.parquet")
-    user_id = pq.read_table(path)["id"][0].as_py()
+    return pq.read_table(path)["id"][0].as_py(), path.parent.name, path.parent.parent
+
+
+def test_versions_that_still_know_a_user_are_named_and_that_nothing_uses_it(invoke, known):
+    user_id, version, _ = known
+    before = invoke("users", "erase", user_id, "--check")
+    assert (before.code, f"services use it: {version}" in before.out) == (1, True)
     erased = invoke("users", "erase", user_id)
-    assert (erased.code, path.parent.name in erased.out) == (0, True)
-    assert invoke("users", "erase", user_id, "--check").code == 1
+    assert (erased.code, f"no service uses it: {version}" in erased.out) == (0, True)
+    checked = invoke("users", "erase", user_id, "--check")
+    assert (checked.code, "services use it" in checked.out) == (1, False)
+
+
+def test_a_version_trained_after_the_erasure_is_said_to_be_used(invoke, known):
+    user_id, version, folder = known
+    assert invoke("users", "erase", user_id).code == 0
+    manifest = folder / version / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["watermark"] = {erasures_name(partition_of(user_id)): "9999999999999-0"}
+    manifest.write_text(json.dumps(content))
+    checked = invoke("users", "erase", user_id, "--check")
+    assert (checked.code, "by what came after the erasure" in checked.out) == (1, True)
+
+
+def test_pruning_the_last_version_from_before_the_erasure_lifts_the_mark(invoke, known, server):
+    user_id, version, folder = known
+    assert invoke("users", "erase", user_id).code == 0
+    marks = "mr:default:{erased}:users"
+    assert server.hlen(marks) == 1
+    watermark = {erasures_name(partition_of(user_id)): "9999999999999-0"}
+    for name in ("20990101T000000000000Z-00000000", "20990101T000001000000Z-00000000"):
+        shutil.copytree(folder / version, folder / name)
+        manifest = folder / name / "manifest.json"
+        content = json.loads(manifest.read_text()) | {"version": name, "watermark": watermark}
+        manifest.write_text(json.dumps(content))
+    set_current(folder.parent, "default", name)
+    assert invoke("versions", "prune", "--keep", 3).code == 0
+    assert server.hlen(marks) == 1
+    assert version in invoke("versions", "prune", "--keep", 2).out
+    assert server.hlen(marks) == 0

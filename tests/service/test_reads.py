@@ -34,6 +34,24 @@ def test_what_is_asked_at_once_is_one_round_trip() -> None:
     asyncio.run(work())
 
 
+def test_what_is_under_way_can_be_waited_for_when_nobody_asks_any_more() -> None:
+    async def work() -> None:
+        trips = RoundTrips()
+        trips.may_end.clear()
+        reads = Reads(trips)
+        asked = asyncio.create_task(reads.read("a"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        finished = asyncio.create_task(reads.finish())
+        await asyncio.sleep(0)
+        assert not finished.done()
+        trips.may_end.set()
+        await finished
+        assert trips.sent == [["a"]]
+
+    asyncio.run(work())
+
+
 def test_what_is_asked_during_a_round_trip_goes_together_with_the_next() -> None:
     async def work() -> None:
         trips = RoundTrips()

@@ -10,6 +10,8 @@ import pytest
 import redis
 from dying_client import Crash, DiesBefore
 
+from service.artifact import erasures_name
+from service.erasure.marks import Mark, MarkStore
 from service.erasure.users import Erasure
 from service.events import Interaction, Tombstone, digest_of, partition_of
 from service.settings import Settings
@@ -71,6 +73,10 @@ def post(store):
     return post
 
 
+def carried_name(user_id: str) -> str:
+    return erasures_name(partition_of(user_id))
+
+
 def forget_user(store, user_id: str) -> None:
     store(lambda store: Erasure(store).erase_user("default", user_id))
 
@@ -89,8 +95,39 @@ def test_the_next_drain_removes_an_erased_user_from_every_segment(client, store,
     assert traces(tmp_path / "log", "user", "ann") == 0
     assert verify(tmp_path / "log").is_sound
     # So the next retraining has something new to learn.
-    assert watermark_of(tmp_path / "log") == before | {"erased": "1"}
+    after = watermark_of(tmp_path / "log")
+    assert after == before | {"erased": "1", carried_name("ann"): after[carried_name("ann")]}
     assert "ann" not in (tmp_path / "log" / "log.json").read_text()
+
+
+def mark_of(store, user_id: str) -> Mark:
+    news = store(lambda store: MarkStore(store).read("default"))
+    return news.marks[digest_of(user_id)]
+
+
+def test_the_watermark_says_which_erasures_were_carried_out(client, store, post, tmp_path):
+    log = tmp_path / "log"
+    post(("1", "ann", "i"), ("2", "bob", "i"))
+    forget_user(store, "ann")
+    drain(client, "default", log)
+    first, before = watermark_of(log), mark_of(store, "ann")
+    forget_user(store, "ann")
+    # It was not carried out yet: a version trained now knows nothing of it.
+    assert watermark_of(log) == first
+    drain(client, "default", log)
+    marks = [before, mark_of(store, "ann")]
+    said = [
+        Mark.of(partition_of("ann"), one[carried_name("ann")]) for one in (first, watermark_of(log))
+    ]
+    assert said == marks
+    assert marks[0] < marks[1]
+
+
+def test_an_erased_item_moves_no_watermark_of_users(client, store, post, tmp_path):
+    post(("1", "ann", "i"))
+    store(lambda store: Erasure(store).erase_item("default", "i"))
+    drain(client, "default", tmp_path / "log")
+    assert not [name for name in watermark_of(tmp_path / "log") if name.endswith("-erased")]
 
 
 def test_what_an_erased_user_does_later_is_kept(client, store, post, tmp_path):

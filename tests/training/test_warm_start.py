@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 from shop import LENIENT, REFUSING
 
 from models.params import ItemRows, UserRows
+from service.events import digest_of
 from training.data.dataset import Dataset
 from training.data.identifiers import IdMap
 from training.data.splits import known_pairs, make_split
@@ -15,7 +16,7 @@ from training.job import Policy
 from training.run_folder import RunFolder
 from training.runs import train_run
 from training.validating import labelled, newest_of_users
-from training.warm_start import WarmStart, carry_over, find_runs
+from training.warm_start import WarmStart, carry_over, find_runs, warm_start
 
 
 class Small(torch.nn.Module):
@@ -54,6 +55,28 @@ def test_a_row_that_was_never_trained_begins_as_usual(demo_dataset):
     model = Small(2, 1)
     carry_over(model, warm, named(["a", "b"], ["x"], demo_dataset))
     assert model.users.tolist() == [[-1.0, -1.0], [2.0, 0.0]]
+
+
+class FinishedRun:
+    def model_state(self):
+        return {
+            "users": torch.tensor([[1.0, 1.0], [2.0, 2.0]]),
+            "trust": torch.tensor([5.0, 6.0]),
+        }
+
+
+class Champion:
+    user_ids = ("ann", "bob")
+    item_ids = ("vase", "lamp")
+
+
+def test_who_was_erased_and_came_back_begins_as_usual(demo_dataset):
+    erased = {digest_of("ann"): 1}, {digest_of("vase"): 1}
+    warm = warm_start(FinishedRun(), Champion(), erased)
+    model = Small(2, 2)
+    carry_over(model, warm, named(["ann", "bob"], ["vase", "lamp"], demo_dataset))
+    assert model.users.tolist() == [[-1.0, -1.0], [2.0, 2.0]]
+    assert model.trust.tolist() == [-1.0, 6.0]
 
 
 def test_parameters_of_another_shape_begin_as_usual(demo_dataset):

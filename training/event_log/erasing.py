@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from redis import Redis
 
+from service.artifact import erasures_name
 from service.events import PARTITIONS, Tombstone, keys_of
 from training.event_log.schema import read_table
 from training.event_log.segments import Segment, changing, reading, segments, write_segment
@@ -55,18 +57,31 @@ def carry_out(client: Redis, catalog: str, folder: Path) -> int:
         entries = cast("Sequence[tuple[bytes, Mapping[bytes, bytes]]]", client.xrange(stream))
         if not entries:
             continue
-        erase(folder, [Tombstone.decode(fields) for _, fields in entries])
+        found = {entry_id.decode(): Tombstone.decode(fields) for entry_id, fields in entries}
+        of_users = [entry_id for entry_id, one in found.items() if one.kind == "user"]
+        carried = {erasures_name(partition): entry_id for entry_id in of_users[-1:]}
+        erase(folder, [*found.values()], carried)
         client.xdel(stream, *(entry_id for entry_id, _ in entries))
         num_erasures += len(entries)
     return num_erasures
 
 
-def erase(folder: Path, tombstones: Sequence[Tombstone]) -> None:
-    """Forget users and items: rewrite every segment that knows them."""
+def erase(
+    folder: Path, tombstones: Sequence[Tombstone], carried: Mapping[str, str] | None = None
+) -> None:
+    """Forget users and items: rewrite every segment that knows them.
+
+    Args:
+        folder: A catalog's event log.
+        tombstones: Who is forgotten.
+        carried: By `erasures_name`, the stream id of a partition's last tombstone of a user.
+    """
     with changing(folder):
         state = before = read_state(folder)
         for tombstone in tombstones:
             state = state.with_erasure(tombstone)
+        if carried:
+            state = replace(state, carried={**state.carried, **carried})
         if state is not before:
             write_state(folder, state)
         num_rows = sum(_rewrite(folder, segment, state) for segment in segments(folder))

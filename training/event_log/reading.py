@@ -20,7 +20,7 @@ def watermark_of(folder: Path) -> dict[str, str]:
     Returns:
         Partition (``p07``, ``p16`` for imported events) to its last stream id. ``erased`` and
         ``late``, where there are such, count erasures and events that were written behind later
-        ones.
+        ones; ``p07-erased`` is the last erasure of a partition that the log carried out.
     """
     with reading(folder):
         last: dict[str, tuple[int, int]] = {}
@@ -30,7 +30,8 @@ def watermark_of(folder: Path) -> dict[str, str]:
         state = read_state(folder)
     watermark = {name: f"{ms}-{seq}" for name, (ms, seq) in sorted(last.items())}
     counts = {"erased": state.num_erasures, "late": state.num_late}
-    return watermark | {name: str(count) for name, count in counts.items() if count}
+    watermark |= {name: str(count) for name, count in counts.items() if count}
+    return watermark | dict(sorted(state.carried.items()))
 
 
 def read_events(folder: Path, watermark: Mapping[str, str] | None = None) -> pa.Table:

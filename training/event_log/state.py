@@ -25,11 +25,16 @@ COLUMNS: Mapping[Kind, str] = {"user": "user_id", "item": "item_id"}
 
 @dataclass(frozen=True)
 class LogState:
-    """Who was erased, and how often events joined the log behind later ones."""
+    """Who was erased, and how often events joined the log behind later ones.
+
+    `carried` has, by `erasures_name`, the stream id of the last tombstone of a user that was
+    carried out.
+    """
 
     erasures: Mapping[tuple[Kind, str], Tombstone] = field(default_factory=dict)
     num_erasures: int = 0
     num_late: int = 0
+    carried: Mapping[str, str] = field(default_factory=dict)
 
     def with_erasure(self, erasure: Tombstone) -> "LogState":
         """The state after an erasure; the later one of the same id holds."""
@@ -71,6 +76,7 @@ def read_state(folder: Path) -> LogState:
         {(one.kind, one.digest): one for one in erasures},
         content["num_erasures"],
         content["num_late"],
+        content.get("carried", {}),
     )
 
 
@@ -80,6 +86,7 @@ def write_state(folder: Path, state: LogState) -> None:
         "format_version": FORMAT_VERSION,
         "num_erasures": state.num_erasures,
         "num_late": state.num_late,
+        "carried": dict(state.carried),
         "erasures": [
             {
                 "kind": one.kind,
