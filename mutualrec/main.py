@@ -125,7 +125,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _run() -> None:
     console = Console(stderr=True, soft_wrap=True)
     try:
-        app()
+        app(prog_name="mutualrec")
     except ModuleNotFoundError as error:
         extra = _extra_of(error.name or "")
         if extra is None:
