@@ -44,7 +44,7 @@ from service.publishing.pointer import (
     promote,
     unpin,
 )
-from service.publishing.prune import prune_versions
+from service.publishing.prune import PrunedVersions, prune_versions
 from service.versions import (
     VERSIONS_CHANNEL,
     check_catalog,
@@ -78,6 +78,7 @@ __all__ = [
     "ListedVersion",
     "ManifestModel",
     "Member",
+    "PrunedVersions",
     "Role",
     "TensorEntry",
     "TextEncoder",

@@ -1,5 +1,6 @@
 """Commands on the versions of a catalog: list, compare, promote, roll back, pin, prune."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,9 @@ from mutualrec.options import DEFAULT_HOME, Catalog, Home, workspace
 
 if TYPE_CHECKING:
     from service.artifact import Change, ListedVersion, ManifestModel
+    from service.settings import Settings
+
+_TIMEOUT_S = 5.0
 
 app = typer.Typer(help="List, compare, promote, pin and prune the versions of a catalog.")
 commands = typer.Typer()
@@ -134,20 +138,45 @@ def prune(
     catalog: Catalog = "default",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Delete old versions; the current, the pinned and the one before always stay."""
+    """Delete old versions; the current, the pinned and the one before always stay.
+
+    So does a version that an arm of a running experiment serves.
+    """
+    from mutualrec.commands.serving import serving_settings
     from service.artifact import prune_versions
 
-    deleted = prune_versions(
-        workspace(home).artifacts,
-        catalog,
-        keep=keep,
-        older_than=timedelta(days=older_than_days),
-        dry_run=dry_run,
-    )
-    if deleted and not dry_run:
-        lift_marks(home, catalog)
+    with serving_settings(home) as settings:
+        pruned = prune_versions(
+            workspace(home).artifacts,
+            catalog,
+            keep=keep,
+            older_than=timedelta(days=older_than_days),
+            needed=_needed(settings, catalog),
+            dry_run=dry_run,
+        )
+        if pruned.deleted and not dry_run:
+            lift_marks(home, catalog)
     verb = "would delete" if dry_run else "deleted"
-    _say("\n".join(f"{verb} {version}" for version in deleted) or "nothing to delete")
+    lines = [f"{verb} {version}" for version in pruned.deleted]
+    lines += [f"kept {version}: {reason}" for version, reason in pruned.kept.items()]
+    _say("\n".join(lines) or "nothing to delete")
+
+
+def _needed(settings: "Settings", catalog: str) -> dict[str, str]:
+    """The versions that running experiments serve; Redis must reply, or one might be deleted."""
+    from service.experiments.store import ExperimentStore
+    from service.store.client import EventStore
+
+    patient = settings.model_copy(update={"redis_timeout_s": _TIMEOUT_S})
+
+    async def main() -> dict[str, str]:
+        store = EventStore(str(settings.redis_url), patient)
+        try:
+            return await ExperimentStore(store).versions_needed(catalog)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
 
 
 def _promote(home: Path, catalog: str, version: str) -> None:

@@ -78,6 +78,22 @@ class ExperimentStore:
         found = [Experiment.model_validate_json(body) for body in bodies]
         return sorted(found, key=lambda experiment: (experiment.started_at, experiment.name))
 
+    async def versions_needed(self, catalog: str) -> dict[str, str]:
+        """The versions that arms of running experiments serve, and which arms those are.
+
+        Raises:
+            StoreUnavailable: there was no reply in time.
+        """
+        arms: dict[str, list[str]] = {}
+        for experiment in await self.all(catalog):
+            for arm in experiment.arms if experiment.running else ():
+                if arm.version is not None:
+                    arms.setdefault(arm.version, []).append(f"{experiment.name}/{arm.name}")
+        return {
+            version: f"running experiments serve it (experiment/arm): {', '.join(names)}"
+            for version, names in arms.items()
+        }
+
     async def next_number(self, catalog: str) -> int:
         """A number that no experiment of late has.
 

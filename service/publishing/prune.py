@@ -1,10 +1,12 @@
 """Deleting old versions by count and age; what is served or pinned always stays."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from service.artifact_writer import utc_now
 from service.publishing.listing import ListedVersion, describe_versions
@@ -14,15 +16,29 @@ from service.versions import sync_folder
 _LEFTOVER_AGE = timedelta(days=1)
 
 
+@dataclass(frozen=True)
+class PrunedVersions:
+    """What a prune did.
+
+    Attributes:
+        deleted: versions that are gone, oldest first.
+        kept: versions that would have gone but are needed, oldest first, and what for.
+    """
+
+    deleted: list[str]
+    kept: Mapping[str, str]
+
+
 def prune_versions(
     root: Path,
     catalog: str,
     *,
     keep: int,
     older_than: timedelta = timedelta(0),
+    needed: Mapping[str, str] = MappingProxyType({}),
     dry_run: bool = False,
     clock: Callable[[], datetime] = utc_now,
-) -> list[str]:
+) -> PrunedVersions:
     """Deletes versions that are neither among the newest `keep` nor younger than `older_than`.
 
     The current and the pinned version stay, and the one that a rollback would go to. A refused
@@ -35,11 +51,9 @@ def prune_versions(
         catalog: the catalog.
         keep: how many of the newest stay, at least 1.
         older_than: younger versions stay as well.
+        needed: versions that must stay, and what for; `arms_of` says which experiments need.
         dry_run: delete nothing, only tell.
         clock: gives an aware time.
-
-    Returns:
-        The versions deleted, oldest first.
 
     Raises:
         ArtifactNotFound: the catalog has no version.
@@ -60,11 +74,13 @@ def prune_versions(
         doomed = [
             one.version for one in listed if one.version not in stay and not _younger(one, oldest)
         ]
+        kept = {version: needed[version] for version in doomed if version in needed}
+        doomed = [version for version in doomed if version not in kept]
         if not dry_run:
             for version in doomed:
                 _delete(folder, version)
             _delete_leftovers(folder, clock() - _LEFTOVER_AGE)
-    return doomed
+    return PrunedVersions(doomed, kept)
 
 
 def _younger(listed: ListedVersion, moment: datetime) -> bool:

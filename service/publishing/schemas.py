@@ -50,8 +50,16 @@ class Moved(BaseModel):
     pinned: str | None = None
 
 
+class KeptVersion(BaseModel):
+    """A version that would have been deleted, and why it was not."""
+
+    version: str
+    reason: str
+
+
 class Pruned(BaseModel):
-    """The versions that were deleted, oldest first."""
+    """The versions that were deleted, and those kept because something needs them; oldest first."""
 
     catalog: str
     deleted: list[str]
+    kept: list[KeptVersion] = []

@@ -30,6 +30,7 @@ from service.errors import (
     UnknownVersion,
     VersionConflict,
 )
+from service.experiments.store import ExperimentStore
 from service.publishing.listing import ListedVersion
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
 from service.routes.parameters import CatalogQuery
@@ -106,20 +107,28 @@ async def roll_back(request: Request, catalog: CatalogQuery = None) -> Response:
     responses=problem_responses(400, 404, 409, 413, 422, 503),
 )
 async def prune(request: Request, given: PruneRequest, catalog: CatalogQuery = None) -> Response:
-    """Deletes by count and age; the current, the pinned and the one before always stay."""
+    """Deletes by count and age; the current, the pinned and the one before always stay.
+
+    So does a version that an arm of a running experiment serves: `kept` says which.
+    """
     state, name = _catalog(request, catalog)
-    deleted = await _act(
+    needed: dict[str, str] = {}
+    if state.store is not None:
+        needed = await ExperimentStore(state.store).versions_needed(name)
+    pruned = await _act(
         lambda: prune_versions(
             state.settings.artifacts,
             name,
             keep=given.keep,
             older_than=timedelta(days=given.older_than_days),
+            needed=needed,
             dry_run=given.dry_run,
         )
     )
-    if deleted and not given.dry_run and state.erasures is not None:
+    if pruned.deleted and not given.dry_run and state.erasures is not None:
         await state.erasures.lift(name, state.settings.artifacts)
-    return _json({"catalog": name, "deleted": deleted})
+    kept = [{"version": version, "reason": reason} for version, reason in pruned.kept.items()]
+    return _json({"catalog": name, "deleted": pruned.deleted, "kept": kept})
 
 
 @router.delete(

@@ -93,7 +93,9 @@ def test_a_version_trained_after_the_erasure_is_said_to_be_used(invoke, known):
     assert (checked.code, "by what came after the erasure" in checked.out) == (1, True)
 
 
-def test_pruning_the_last_version_from_before_the_erasure_lifts_the_mark(invoke, known, server):
+def test_pruning_keeps_what_an_experiment_serves_and_the_last_one_gone_lifts_the_mark(
+    invoke, known, server
+):
     user_id, version, folder = known
     assert invoke("users", "erase", user_id).code == 0
     marks = "mr:default:{erased}:users"
@@ -107,5 +109,14 @@ def test_pruning_the_last_version_from_before_the_erasure_lifts_the_mark(invoke,
     set_current(folder.parent, "default", name)
     assert invoke("versions", "prune", "--keep", 3).code == 0
     assert server.hlen(marks) == 1
-    assert version in invoke("versions", "prune", "--keep", 2).out
+    arms = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "version": version}]
+    told = {"name": "try", "arms": arms, "number": 1}
+    told |= dict.fromkeys(("counted_from", "started_at"), "2026-01-01T00:00:00Z")
+    experiments = "mr:default:{experiments}:definitions"
+    server.hset(experiments, "try", json.dumps(told))
+    kept = invoke("versions", "prune", "--keep", 2)
+    assert (kept.code, f"kept {version}: running experiments" in kept.out) == (0, True)
+    assert (folder / version).exists()
+    server.delete(experiments)
+    assert f"deleted {version}" in invoke("versions", "prune", "--keep", 2).out
     assert server.hlen(marks) == 0

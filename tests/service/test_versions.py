@@ -180,7 +180,7 @@ def test_versions_differ_in_the_values_that_changed_and_no_others(tmp_path, publ
 def test_pruning_keeps_the_newest_the_current_the_pinned_and_the_one_before(tmp_path, publish):
     names = [publish(tmp_path) for _ in range(6)]
     pin(tmp_path, "default", names[2])
-    assert prune_versions(tmp_path, "default", keep=1) == [names[0], names[3], names[4]]
+    assert prune_versions(tmp_path, "default", keep=1).deleted == [names[0], names[3], names[4]]
     assert list_versions(tmp_path, "default") == [names[1], names[2], names[5]]
 
 
@@ -194,7 +194,10 @@ def test_pruning_keeps_what_is_younger_than_the_age(tmp_path, publish):
 
     day = timedelta(days=1)
     # The first is older than a day, the second just as old; the third is what a rollback needs.
-    assert prune_versions(tmp_path, "default", keep=1, older_than=day, clock=clock) == names[:2]
+    assert (
+        prune_versions(tmp_path, "default", keep=1, older_than=day, clock=clock).deleted
+        == names[:2]
+    )
 
 
 def test_pruning_takes_what_killed_trainers_left_unless_somebody_may_still_write(tmp_path, publish):
@@ -205,7 +208,7 @@ def test_pruning_takes_what_killed_trainers_left_unless_somebody_may_still_write
         path.mkdir()
         (path / "embeddings.safetensors").write_bytes(b"half")
     os.utime(old, (1e9, 1e9))
-    assert prune_versions(tmp_path, "default", keep=5) == []
+    assert prune_versions(tmp_path, "default", keep=5).deleted == []
     assert (old.exists(), young.exists()) == (False, True)
 
 
@@ -215,9 +218,19 @@ def test_refused_versions_do_not_push_out_what_was_served(tmp_path, publish):
     record_gate(tmp_path, "default", names[2], report(names[1], passed=False))
     record_gate(tmp_path, "default", names[3], report(names[1], passed=False))
     record_gate(tmp_path, "default", names[4], report(names[1], passed=False))
-    assert prune_versions(tmp_path, "default", keep=2) == [names[2]]
+    assert prune_versions(tmp_path, "default", keep=2).deleted == [names[2]]
 
 
 def test_a_dry_run_deletes_nothing(tmp_path, versions):
-    assert prune_versions(tmp_path, "default", keep=1, dry_run=True) == [versions[0]]
+    assert prune_versions(tmp_path, "default", keep=1, dry_run=True).deleted == [versions[0]]
     assert list_versions(tmp_path, "default") == versions
+
+
+def test_what_something_needs_is_kept_and_the_report_says_what_for(tmp_path, publish):
+    names = [publish(tmp_path) for _ in range(4)]
+    set_current(tmp_path, "default", names[3])
+    needed = {names[1]: "an experiment", names[3]: "another"}
+    pruned = prune_versions(tmp_path, "default", keep=1, needed=needed)
+    # The last one stays anyway.
+    assert (pruned.deleted, pruned.kept) == ([names[0]], {names[1]: "an experiment"})
+    assert list_versions(tmp_path, "default") == names[1:]

@@ -104,7 +104,23 @@ def test_the_difference_of_two_versions_names_what_changed(start, deploy, make_d
 def test_pruning_tells_what_it_deleted(start, deploy):
     names = [deploy() for _ in range(4)]
     answer = start().post("/admin/versions/prune", json={"keep": 1})
-    assert answer.json() == {"catalog": "default", "deleted": names[:2]}
+    assert answer.json() == {"catalog": "default", "deleted": names[:2], "kept": []}
+
+
+def test_pruning_keeps_what_an_arm_of_a_running_experiment_serves(start, deploy, redis_url):
+    names = [deploy() for _ in range(4)]
+    client = start(redis_url=redis_url)
+    path, prune = "/admin/experiments/try", "/admin/versions/prune"
+    arms = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "version": names[0]}]
+    body = {"arms": arms}
+    assert client.run(client.http.put(path, json=body)).status_code == 200
+    answer = client.post(prune, json={"keep": 1}).json()
+    assert answer["deleted"] == [names[1]]
+    [kept] = answer["kept"]
+    assert kept["version"] == names[0]
+    assert "try/b" in kept["reason"]
+    assert client.run(client.http.put(path, json=body | {"running": False})).status_code == 200
+    assert client.post(prune, json={"keep": 1}).json()["deleted"] == [names[0]]
 
 
 def test_a_version_that_does_not_exist_is_a_problem_that_lists_those_there_are(start, two):
