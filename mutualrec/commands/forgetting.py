@@ -83,7 +83,7 @@ def erase_user(
 def erase_item(
     item_id: ItemId, check: Check = False, catalog: Catalog = "default", home: Home = DEFAULT_HOME
 ) -> None:
-    """Forget an item: lists, histories, waiting events, event log; retraining does not see it."""
+    """Forget an item: lists, histories, sessions, waiting events, event log, next training."""
 
     async def erase(erasure: "Erasure", store: "EventStore") -> None:
         await _delete_item(store, catalog, item_id)
@@ -93,6 +93,7 @@ def erase_item(
         found = await erasure.traces_of_item(catalog, item_id)
         return {
             "histories in Redis": found.history,
+            "events of sessions in Redis": found.sessions,
             "waiting events in Redis": found.waiting_events,
         }
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from service.erasure.marks import Mark, MarkStore
 from service.erasure.schemas import HistoryEntry, WaitingEvent
+from service.erasure.sessions import SessionTraces
 from service.events import (
     PARTITIONS,
     decode_event,
@@ -32,11 +33,12 @@ _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Removed:
-    """What left Redis, and when (epoch ms)."""
+    """What left Redis, and when (epoch ms); `sessions` counts events of sessions without a user."""
 
     at_ms: int
     history: int
     waiting_events: int
+    sessions: int = 0
 
 
 class Erasure:
@@ -52,6 +54,7 @@ class Erasure:
         """Uses the connections of `store`."""
         self._store = store
         self._marks = MarkStore(store)
+        self._sessions = SessionTraces(store)
 
     async def history(self, catalog: str, user_id: str) -> list[HistoryEntry]:
         """A user's history, negative events included, oldest first.
@@ -99,11 +102,13 @@ class Erasure:
         return Removed(at_ms, history, await self._remove(keys.events, b"u", user_id, last))
 
     async def erase_item(self, catalog: str, item_id: str) -> Removed:
-        """Forgets an item's waiting events, and what histories say of it.
+        """Forgets an item's waiting events, and what histories and sessions say of it.
 
         Raises:
             StoreUnavailable: there was no reply in time; send it again.
         """
+        # First of all: what a session hands over at login is before the tombstones then.
+        sessions = await self._sessions.remove(catalog, item_id)
         calls: list[Call] = []
         for partition in range(PARTITIONS):
             keys = keys_of(catalog, partition)
@@ -118,7 +123,8 @@ class Erasure:
         histories = await self._members(catalog, item_id)
         for key, members in histories.items():
             await self._store.execute(partial(_zrem, key=key, members=members))
-        return Removed(replies[0][0], sum(map(len, histories.values())), waiting)
+        in_histories = sum(map(len, histories.values()))
+        return Removed(replies[0][0], in_histories, waiting, sessions)
 
     async def traces_of_item(self, catalog: str, item_id: str) -> Removed:
         """What Redis still says of an item; `at_ms` is 0.
@@ -131,7 +137,8 @@ class Erasure:
             stream = keys_of(catalog, partition).events
             waiting += len(await self._waiting(stream, b"i", item_id, "+"))
         histories = await self._members(catalog, item_id)
-        return Removed(0, sum(map(len, histories.values())), waiting)
+        sessions = await self._sessions.count(catalog, item_id)
+        return Removed(0, sum(map(len, histories.values())), waiting, sessions)
 
     async def _waiting(self, stream: str, field: bytes, value: str, last: str) -> list[_Entry]:
         """The entries of a stream up to one whose field has a value."""

@@ -148,6 +148,31 @@ def test_an_erased_item_leaves_every_history_and_stream(client, redis_url):
     assert [entry["item_id"] for entry in export(client, "x7")["history"]] == ["i00"]
 
 
+def test_an_erased_item_leaves_sessions_of_people_who_never_said_who_they_are(
+    client, redis_url, server
+):
+    for n in range(30):
+        session = {"session_id": f"s:session:{n}", "type": "view"}
+        events = [session | {"item_id": item} for item in ("i0", "i00", "i0")]
+        assert client.post("/interactions", json=events).status_code == 202
+
+    async def main():
+        store = EventStore(redis_url, Settings.load({}, redis_timeout_s=10.0))
+        try:
+            erasure = Erasure(store)
+            before = await erasure.traces_of_item("default", "i0")
+            removed = await erasure.erase_item("default", "i0")
+            return before, removed, await erasure.traces_of_item("default", "i0")
+        finally:
+            await store.close()
+
+    before, removed, left = asyncio.run(main())
+    assert (before.sessions, removed.sessions, left.sessions) == (60, 60, 0)
+    keys = [*server.scan_iter(b"*:session*")]
+    assert len(keys) == 60  # every session has its events, and their order
+    assert {server.hlen(k) if b"}:session:" in k else server.zcard(k) for k in keys} == {1}
+
+
 def test_versions_that_know_an_id_are_found(deploy, make_draft, tmp_path):
     first = deploy(make_draft(num_users=6))
     deploy(make_draft(num_users=5))
