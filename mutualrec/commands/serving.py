@@ -130,8 +130,14 @@ def retrain(
     """
     from mutualrec.as_served import AsServed
     from mutualrec.progress import training_progress
-    from mutualrec.retraining.leased import leased, while_held
-    from mutualrec.retraining.outcome import describe, describe_step, exit_code, policy_of
+    from mutualrec.retraining.leased import Judged, leased, while_held
+    from mutualrec.retraining.outcome import (
+        describe,
+        describe_step,
+        exit_code,
+        judgement_of,
+        policy_of,
+    )
     from service.store.connection import connect_blocking
     from training.retrain import retrain as retrain_once
 
@@ -161,5 +167,5 @@ def retrain(
                 announce(home, catalog)
                 lift_marks(home, catalog)
             console.print(describe(catalog, outcome))
-            # Within the lease, which records the exit code.
-            raise typer.Exit(exit_code(outcome))
+            # Within the lease, which records how it ended.
+            raise Judged(exit_code(outcome), judgement_of(outcome))

@@ -9,10 +9,20 @@ import typer
 
 if TYPE_CHECKING:
     from service.scheduling.lease import Lease
+    from service.scheduling.status import Judgement
     from service.settings import Settings
     from training.trainer import EpochReport
 
     Progress = Callable[[str, int, str], AbstractContextManager[Callable[[EpochReport], None]]]
+
+
+class Judged(typer.Exit):
+    """The end of a command that has judged a candidate, or found none to judge."""
+
+    def __init__(self, code: int, judgement: "Judgement | None") -> None:
+        """Ends with an exit code and what the gate said."""
+        super().__init__(code)
+        self.judgement = judgement
 
 
 @contextmanager
@@ -46,7 +56,8 @@ def leased(settings: "Settings", catalog: str) -> Iterator["Lease"]:
         try:
             yield lease
         except BaseException as error:
-            record.end(*exit_of(error), _current(settings, catalog))
+            judgement = error.judgement if isinstance(error, Judged) else None
+            record.end(*exit_of(error), _current(settings, catalog), judgement)
             raise
         record.end(*exit_of(None), _current(settings, catalog))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mutualrec.options import parse_settings
 
 if TYPE_CHECKING:
+    from service.scheduling.status import Judgement
     from service.settings import Settings
     from training.job import Policy, Step
     from training.retrain import Outcome
@@ -43,6 +44,17 @@ def exit_code(outcome: "Outcome") -> int:
     if outcome.version is not None:
         return PROMOTED
     return NOTHING_NEW if outcome.refused is None or outcome.repeated else REFUSED
+
+
+def judgement_of(outcome: "Outcome") -> "Judgement | None":
+    """Return what the gate said; None where there was nothing to judge."""
+    from service.scheduling.status import Judgement
+
+    if outcome.refused is not None:
+        return Judgement(outcome.refused, "refused", outcome.reasons)
+    if outcome.version is None:
+        return None
+    return Judgement(outcome.version, "forced" if outcome.reasons else "accepted", outcome.reasons)
 
 
 def describe(catalog: str, outcome: "Outcome") -> str:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +27,20 @@ _STATUS = {
     "training": None,
     "last_run": {
         "state": "finished",
-        "result": "promoted",
-        "exit_code": 0,
-        "message": "promoted",
+        "result": "refused",
+        "exit_code": 20,
+        "message": "refused",
         "started_at": "2026-01-31T12:00:01.120Z",
         "finished_at": "2026-01-31T12:04:38.402Z",
-        "version": "20260131T120437000000Z-0a1b2c3d",
+        "version": "20260130T120437000000Z-0a1b2c3d",
+        "gate": {
+            "version": "20260131T120437000000Z-9d8e7f60",
+            "decision": "refused",
+            "reasons": [
+                "the candidate ranks worse: ndcg@20 0.0871 to 0.0792 over 941 users, a change of"
+                " -0.0079 (-0.0121 to -0.0040)",
+            ],
+        },
         "request_id": "5f2b6c9d0e1a4f37",
         "owner": "trainer-1:17",
     },
@@ -153,6 +162,7 @@ def _run(status: Status, run: Run) -> dict[str, object]:
         "started_at": _time(run.started_at_ms),
         "finished_at": _time(run.finished_at_ms),
         "version": run.version,
+        "gate": None if run.judgement is None else asdict(run.judgement),
         "request_id": run.request_id or None,
         "owner": _owner(run.owner),
     }

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from service.events import PARTITIONS, keys_of
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import Lease
-from service.scheduling.status import RESULTS, read_status
+from service.scheduling.status import RESULTS, Judgement, read_status
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,22 @@ class RunRecord:
             request_id="" if wish is None else wish.request_id,
         )
 
-    def end(self, exit_code: int, message: str, version: str | None) -> None:
-        """Says how it ended."""
+    def end(
+        self,
+        exit_code: int,
+        message: str,
+        version: str | None,
+        judgement: Judgement | None = None,
+    ) -> None:
+        """Says how it ended, and what the gate said if it came to that."""
         fields: dict[str, str | int] = {
             "finished_at_ms": self._clock_ms(),
             "exit_code": exit_code,
             "message": message[:_MAX_MESSAGE],
             "version": version or "",
         }
+        if judgement is not None:
+            fields["judgement"] = judgement.encoded().decode()
         if exit_code in RESULTS:
             fields["learned"] = self._events
         self._write(**fields)

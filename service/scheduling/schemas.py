@@ -11,10 +11,24 @@ class TrainingNow(BaseModel):
     lease_left_s: float
 
 
+class GateDecision(BaseModel):
+    """What the gate said of the candidate `version`, and why its checks failed.
+
+    `decision` is `accepted`, `refused` or `forced` (published though a check had failed). After
+    `nothing_new` it is the refusal of the candidate that the same data had made before.
+    """
+
+    version: str
+    decision: str
+    reasons: list[str]
+
+
 class LastRun(BaseModel):
     """The newest run; `state` is `running`, `finished`, or `died` when it was killed.
 
-    `result` is `promoted`, `nothing_new`, `refused` (by the gate) or `failed`.
+    `result` is the name of the exit code: `promoted`, `nothing_new`, `refused` (by the gate) or
+    `failed`. `version` is the version that was current when it had ended. `gate` is null where
+    nothing was judged.
     """
 
     state: str
@@ -24,6 +38,7 @@ class LastRun(BaseModel):
     started_at: AwareDatetime
     finished_at: AwareDatetime | None
     version: str | None
+    gate: GateDecision | None = None
     request_id: str | None
     owner: str
 

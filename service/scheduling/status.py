@@ -19,6 +19,32 @@ RESULTS: Mapping[int, str] = {
 """Exit codes of `mutualrec retrain` after which the events are dealt with; others are failures."""
 
 RunState = Literal["running", "finished", "died"]
+Decision = Literal["accepted", "refused", "forced"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate said of the candidate that a run made, or found made and refused before.
+
+    Attributes:
+        version: the candidate.
+        decision: ``forced`` where somebody wanted it published though a check had failed.
+        reasons: why checks failed; none where it was accepted.
+    """
+
+    version: str
+    decision: Decision
+    reasons: tuple[str, ...]
+
+    def encoded(self) -> bytes:
+        """As it is kept."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def decode(cls, kept: str) -> "Judgement":
+        """What `encoded` made."""
+        fields = orjson.loads(kept)
+        return cls(fields["version"], fields["decision"], tuple(fields["reasons"]))
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,7 @@ class Run:
         message: why, in words.
         version: the version that was current when it had ended.
         request_id: the wish that it fulfils, empty for none.
+        judgement: what the gate said; None where nothing was judged.
     """
 
     token: int
@@ -44,6 +71,7 @@ class Run:
     message: str
     version: str | None
     request_id: str
+    judgement: Judgement | None = None
 
     @property
     def result(self) -> str | None:
@@ -166,6 +194,7 @@ def _text(fields: object) -> dict[str, str]:
 
 def _run(fields: Mapping[str, str]) -> Run:
     finished, code = fields.get("finished_at_ms"), fields.get("exit_code")
+    judgement = fields.get("judgement")
     return Run(
         token=int(fields["token"]),
         owner=fields["owner"],
@@ -175,4 +204,5 @@ def _run(fields: Mapping[str, str]) -> Run:
         message=fields.get("message", ""),
         version=fields.get("version") or None,
         request_id=fields.get("request_id", ""),
+        judgement=None if judgement is None else Judgement.decode(judgement),
     )

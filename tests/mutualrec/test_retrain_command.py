@@ -1,12 +1,14 @@
 """What `mutualrec retrain` says and which exit code it ends with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
 from service.artifact import VERSIONS_CHANNEL, current_version
+from service.scheduling.status import Judgement, read_status
 
 REFUSING = ("--gate", "max_norm_change=1")
 
@@ -37,6 +39,12 @@ def happened(invoke, workspace: Path, client) -> Path:  # noqa: ARG001
     return workspace / "var" / "artifacts"
 
 
+def judgement(client) -> Judgement | None:
+    run = read_status(client, "default").run
+    assert run is not None
+    return run.judgement
+
+
 def test_a_promoted_version_is_announced_and_the_steps_are_told(invoke, happened, client):
     before = current_version(happened, "default")
     with client.pubsub(ignore_subscribe_messages=True) as subscription:
@@ -47,19 +55,25 @@ def test_a_promoted_version_is_announced_and_the_steps_are_told(invoke, happened
     assert result.code == 0, result
     assert "step 1 of 7: drain the events" in result.out
     assert "60 events in the log" in result.out
-    assert current_version(happened, "default") not in (None, before)
+    current = current_version(happened, "default")
+    assert current not in (None, before)
+    assert judgement(client) == Judgement(current, "accepted", ())
     assert said["data"] == b"default"
 
 
-def test_a_refusal_is_20_then_10_until_it_is_forced(invoke, happened):
+def test_a_refusal_is_20_then_10_until_it_is_forced(invoke, happened, client):
     before = current_version(happened, "default")
     refused = invoke("retrain", *REFUSING)
     assert refused.code == 20, refused
+    first = judgement(client)
+    assert (first.decision, first.version in refused.out) == ("refused", True)
+    assert "changes by a factor of" in first.reasons[0]
     assert "the gate refused version" in refused.out
     assert "changes by a factor of" in refused.out
     again = invoke("retrain")
     assert again.code == 10
     assert "nothing new since version" in again.out
+    assert judgement(client) == first
     assert current_version(happened, "default") == before
     listed = invoke("versions").out
     assert "refused" in listed
@@ -67,6 +81,7 @@ def test_a_refusal_is_20_then_10_until_it_is_forced(invoke, happened):
     forced = invoke("retrain", "--force")
     assert forced.code == 0
     assert "though the gate refused it" in forced.out
+    assert judgement(client) == replace(first, decision="forced")
     assert current_version(happened, "default") != before
 
 

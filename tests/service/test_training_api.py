@@ -5,7 +5,7 @@ import pytest
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import acquire
 from service.scheduling.recording import RunRecord
-from service.scheduling.status import Schedule, read_status
+from service.scheduling.status import Judgement, Schedule, read_status
 from service.store.connection import connect_blocking
 
 NOW_MS = 1_793_000_000_000
@@ -55,7 +55,7 @@ def test_a_request_is_seen_running_and_done(service, redis_client):
     during = service.get("/admin/train").json()
     assert (during["request"]["state"], during["last_run"]["state"]) == ("running", "running")
     assert (during["training"]["owner"], during["training"]["token"]) == ("gpu-1:4711", 1)
-    record.end(20, "ndcg fell", "v1")
+    record.end(20, "refused", "v1", Judgement("v2", "refused", ("ndcg fell", "empty lists")))
     lease.release()
     after = service.get("/admin/train").json()
     assert (after["request"]["state"], after["training"]) == ("done", None)
@@ -63,10 +63,11 @@ def test_a_request_is_seen_running_and_done(service, redis_client):
         "state": "finished",
         "result": "refused",
         "exit_code": 20,
-        "message": "ndcg fell",
+        "message": "refused",
         "started_at": "2026-10-26T07:33:20.000Z",
         "finished_at": "2026-10-26T07:33:20.000Z",
         "version": "v1",
+        "gate": {"version": "v2", "decision": "refused", "reasons": ["ndcg fell", "empty lists"]},
         "request_id": asked["request_id"],
         "owner": "gpu-1:4711",
     }

@@ -7,7 +7,7 @@ from service.events import Interaction, encode_event, keys_of, partition_of
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import acquire
 from service.scheduling.recording import RunRecord, events_ever
-from service.scheduling.status import read_status
+from service.scheduling.status import Judgement, read_status
 from service.store.connection import connect_blocking
 
 KEYS = TrainingKeys("default")
@@ -62,6 +62,20 @@ def test_a_run_that_judged_its_events_has_dealt_with_them(client, exit_code, res
     status = read_status(client, "default")
     assert status.run is not None
     assert (status.run_state, status.run.result, status.learned) == ("finished", result, learned)
+
+
+def test_what_the_gate_said_is_kept_until_the_next_run(client):
+    first = run(client)
+    first.begin()
+    said = Judgement("v2", "refused", ("the candidate ranks worse: ndcg@20 0.2 to 0.1 \u2026",))
+    first.end(20, "refused", "v1", said)
+    assert read_status(client, "default").run.judgement == said
+    client.delete(KEYS.lease)
+    second = run(client)
+    second.begin()
+    assert read_status(client, "default").run.judgement is None
+    second.end(1, "failed", "v1")
+    assert read_status(client, "default").run.judgement is None
 
 
 def test_what_was_dealt_with_is_not_forgotten_when_the_next_run_begins(client):
