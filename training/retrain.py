@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from service.artifact import (
     ManifestModel,
     current_version,
     enter,
+    pinned_version,
     read_manifest,
 )
 from service.errors import ArtifactNotFound
@@ -27,7 +28,7 @@ from training.data.tables import read_table
 from training.errors import RetrainingBusy
 from training.event_log import drain, read_events
 from training.gate.serving import Serve
-from training.gate.verdict import refused_beside, settle
+from training.gate.verdict import kept_beside, settle
 from training.job import Job, Policy, Progress, Step, make_candidate
 from training.recipe import LearnedFrom, Recipe
 from training.warm_start import find_runs
@@ -45,8 +46,10 @@ class Outcome:
         version: The version that became current; None if none did.
         num_events: Distinct events in the log, 0 when there was nothing new to learn from.
         refused: The candidate that the gate refused; it is kept, and is not current.
-        reasons: Why checks of the gate failed; of a version that became current, it was forced.
-        repeated: The candidate was refused before, for the same data; nothing was done.
+        reasons: Why checks of the gate failed; of a candidate that was not refused, it was forced.
+        repeated: The candidate was made before, of the same data; nothing was done.
+        held: The candidate that would be current now, were the catalog not pinned; it is kept.
+        pinned_to: What the catalog is pinned to, where that held the candidate.
     """
 
     version: str | None
@@ -54,6 +57,8 @@ class Outcome:
     refused: str | None = None
     reasons: tuple[str, ...] = ()
     repeated: bool = False
+    held: str | None = None
+    pinned_to: str | None = None
 
 
 def retrain(
@@ -79,7 +84,7 @@ def retrain(
     There is something new when the event log has grown since the current version, when other data
     was imported into the base dataset's folder, or when vectors or metadata were given to an item
     that is learned from. A candidate that was refused beside the same version for the same data is
-    not made again.
+    not made again. Neither is one that is held by a pin; it becomes current when the pin has gone.
 
     Args:
         catalog: Catalog to retrain.
@@ -101,7 +106,6 @@ def retrain(
         TrainingDiverged: A member's loss is not finite; the current version stays.
         TrainerFenced: The lease was lost to another trainer; the current version stays.
         CurrentMoved: Another version became current meanwhile, and stays.
-        VersionPinned: The catalog is pinned; the candidate is kept beside the current version.
     """
     if fence is not None:
         enter(artifacts, catalog, fence.token)
@@ -157,38 +161,54 @@ def _learnable(recipe: Recipe, events: Path, states: Sequence[ItemState]) -> Seq
 
 
 def _settled(job: Job, log: pa.Table, states: Sequence[ItemState], fence: Fence | None) -> Outcome:
-    """Make a candidate unless the same one was refused before, and settle what becomes of it."""
-    refused = refused_beside(job.artifacts, job.catalog, job.champion.version)
-    known = next((one for one in refused if LearnedFrom.of(one) == job.source), None)
-    if known is not None and not job.policy.force:
-        return Outcome(None, 0, known.version, _judgement(known).reasons, repeated=True)
+    """Make a candidate unless the same one is kept already, and settle what becomes of it."""
+    kept = kept_beside(job.artifacts, job.catalog, job.champion.version)
+    known = next((one for one in kept if LearnedFrom.of(one[0]) == job.source), None)
+    if known is not None and _stays(job, *known):
+        manifest, report = known
+        return replace(_outcome(manifest.version, 0, report), repeated=True)
     if known is not None:
-        candidate, root = known, job.artifacts
+        candidate, root = known[0], job.artifacts
     else:
-        candidate = make_candidate(job, log, states, warm=not refused)
+        warm = not any(report.refused for _, report in kept)
+        candidate = make_candidate(job, log, states, warm=warm)
         root = job.folder / "candidate"
+    assert candidate.gate is not None, "only judged candidates come here"
     job.step(0, "publish")
     report = settle(
-        *(job.artifacts, job.catalog, candidate.version, _judgement(candidate)),
+        *(job.artifacts, job.catalog, candidate.version, candidate.gate),
         candidates=root,
         force=job.policy.force,
         fence=fence,
     )
-    _tidy(job, promoted=not report.refused)
+    _tidy(job, report)
+    return _outcome(candidate.version, log.num_rows, report)
+
+
+def _stays(job: Job, candidate: ManifestModel, report: GateReport) -> bool:
+    """Whether a candidate that is kept remains what it is."""
     if report.refused:
-        return Outcome(None, log.num_rows, candidate.version, report.reasons)
-    return Outcome(candidate.version, log.num_rows, None, report.reasons)
+        return not job.policy.force
+    return pinned_version(job.artifacts, job.catalog) not in (None, candidate.version)
 
 
-def _judgement(candidate: ManifestModel) -> GateReport:
-    assert candidate.gate is not None, "only judged candidates come here"
-    return candidate.gate
+def _outcome(version: str, num_events: int, report: GateReport) -> Outcome:
+    if report.refused:
+        return Outcome(None, num_events, version, report.reasons)
+    if report.pinned_to is not None:
+        pinned_to = report.pinned_to
+        return Outcome(None, num_events, None, report.reasons, held=version, pinned_to=pinned_to)
+    return Outcome(version, num_events, None, report.reasons)
 
 
-def _tidy(job: Job, *, promoted: bool) -> None:
-    """Keep the runs that the current version was made of: the next training begins with them."""
-    keep = job.folder if promoted else find_runs(job.workspace, job.champion.version)
+def _tidy(job: Job, report: GateReport) -> None:
+    """Keep the runs of the current version, and of one that will be: trainings begin with them."""
+    keep = set[Path | None]()
+    if not report.refused:
+        keep.add(job.folder)
+    if report.refused or report.pinned_to is not None:
+        keep.add(find_runs(job.workspace, job.champion.version))
     for path in job.workspace.iterdir():
-        if path != keep and path.is_dir():
+        if path not in keep and path.is_dir():
             shutil.rmtree(path)
             logger.info("removed the retraining folder %s", path.name)

@@ -126,7 +126,7 @@ def retrain(
 ) -> None:
     """Drain new events, train on them, publish what came out unless it is worse.
 
-    Exit code 0 promoted, 10 nothing new, 20 the gate refused, 1 error.
+    Exit code 0 promoted, 10 nothing new, 20 the gate refused, 30 kept because of a pin, 1 error.
     """
     from mutualrec.as_served import AsServed
     from mutualrec.progress import training_progress

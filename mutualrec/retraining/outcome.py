@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from mutualrec.options import parse_settings
 
 if TYPE_CHECKING:
-    from service.scheduling.status import Judgement
+    from service.scheduling.status import Decision, Judgement
     from service.settings import Settings
     from training.job import Policy, Step
     from training.retrain import Outcome
 
-PROMOTED, NOTHING_NEW, REFUSED = 0, 10, 20
+PROMOTED, NOTHING_NEW, REFUSED, PINNED = 0, 10, 20, 30
 
 
 def policy_of(
@@ -43,7 +43,11 @@ def exit_code(outcome: "Outcome") -> int:
     """Return the exit code that tells how a retraining ended."""
     if outcome.version is not None:
         return PROMOTED
-    return NOTHING_NEW if outcome.refused is None or outcome.repeated else REFUSED
+    if outcome.repeated:
+        return NOTHING_NEW
+    if outcome.held is not None:
+        return PINNED
+    return NOTHING_NEW if outcome.refused is None else REFUSED
 
 
 def judgement_of(outcome: "Outcome") -> "Judgement | None":
@@ -52,14 +56,26 @@ def judgement_of(outcome: "Outcome") -> "Judgement | None":
 
     if outcome.refused is not None:
         return Judgement(outcome.refused, "refused", outcome.reasons)
-    if outcome.version is None:
+    version = outcome.version or outcome.held
+    if version is None:
         return None
-    return Judgement(outcome.version, "forced" if outcome.reasons else "accepted", outcome.reasons)
+    decision: Decision = "forced" if outcome.reasons else "accepted"
+    return Judgement(version, decision, outcome.reasons, outcome.pinned_to)
 
 
 def describe(catalog: str, outcome: "Outcome") -> str:
     """Say in words how a retraining ended."""
     reasons = "".join(f"\n  {reason}" for reason in outcome.reasons)
+    forced = f", though the gate refused it:{reasons}" if outcome.reasons else ""
+    if outcome.held is not None:
+        new = (
+            "nothing new since" if outcome.repeated else f"{outcome.num_events} events in the log,"
+        )
+        return (
+            f"catalog {catalog}: {new} version {outcome.held} was kept; it is not current, because "
+            f"the catalog is pinned to {outcome.pinned_to}. To make it so, run "
+            f"`mutualrec versions unpin` and `mutualrec retrain`{forced}"
+        )
     if outcome.repeated:
         return (
             f"catalog {catalog}: nothing new since version {outcome.refused} was refused; publish "
@@ -72,7 +88,6 @@ def describe(catalog: str, outcome: "Outcome") -> str:
         )
     if outcome.version is None:
         return f"catalog {catalog}: no new events, nothing to do"
-    forced = f", though the gate refused it:{reasons}" if outcome.reasons else ""
     return (
         f"catalog {catalog}: {outcome.num_events} events in the log, "
         f"version {outcome.version} is current{forced}"

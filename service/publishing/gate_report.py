@@ -28,7 +28,9 @@ class GateReport(BaseModel):
     """The judgement of a candidate.
 
     ``champion`` is the version it was compared with. ``forced`` says that it became current though
-    a check had failed. ``holdout_pairs`` of ``holdout_users`` were hidden from both.
+    a check had failed. ``pinned_to`` is the version that the catalog was pinned to, which kept this
+    one from becoming current though nothing else did. ``holdout_pairs`` of ``holdout_users`` were
+    hidden from both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,7 @@ class GateReport(BaseModel):
     champion: str
     judged_at: AwareDatetime
     forced: bool = False
+    pinned_to: str | None = None
     warm: bool = False
     holdout_users: Annotated[int, Field(ge=0)]
     holdout_pairs: Annotated[int, Field(ge=0)]

@@ -10,7 +10,7 @@ from service.manifest import ManifestModel
 from service.publishing.pointer import pinned_version
 from service.versions import current_version, list_versions
 
-State = Literal["current", "published", "refused", "damaged"]
+State = Literal["current", "published", "refused", "held", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class ListedVersion:
     Attributes:
         version: its name.
         state: ``current``; ``published``, it was current or may become so; ``refused`` by the gate
-            and kept to be looked at; ``damaged``, its manifest cannot be read.
+            and kept to be looked at; ``held`` by a pin from becoming current; ``damaged``, its
+            manifest cannot be read.
         pinned: whether the catalog is pinned to it.
         manifest: what it says of itself, None if damaged.
     """
@@ -83,4 +84,6 @@ def _describe(
         state = "current"
     elif manifest.gate is not None and manifest.gate.refused:
         state = "refused"
+    elif manifest.gate is not None and manifest.gate.pinned_to is not None:
+        state = "held"
     return ListedVersion(name, state, name == pinned, manifest)

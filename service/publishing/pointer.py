@@ -125,10 +125,10 @@ def promote(
     """
     with moving(root, catalog) as folder:
         require_version(root, catalog, version)
-        _check_pin(folder, catalog, version)
         if fence is not None:
             _check_fence(root, catalog, fence.token)
             fence.confirm()
+        _check_pin(folder, catalog, version)
         before = _current_or_none(root, catalog)
         if expected is not None and before != expected:
             raise CurrentMoved(

@@ -41,10 +41,10 @@ def prune_versions(
 ) -> PrunedVersions:
     """Deletes versions that are neither among the newest `keep` nor younger than `older_than`.
 
-    The current and the pinned version stay, and the one that a rollback would go to. A refused
-    version does not count among the newest, so that refusals never push out what was served; it
-    goes by its age and the newest `keep` of the refused ones. What a killed trainer or an earlier
-    killed prune has left half-done goes with them, when it is a day old.
+    The current and the pinned version stay, and the one that a rollback would go to. A version that
+    was never served, refused or held by a pin, does not count among the newest, so that it never
+    pushes out what was; it goes by its age and the newest `keep` of its kind. What a killed trainer
+    or an earlier killed prune has left half-done goes with them, when it is a day old.
 
     Args:
         root: the folder of all catalogs.
@@ -61,12 +61,12 @@ def prune_versions(
     with moving(root, catalog) as folder:
         listed = describe_versions(root, catalog)
         served = [one for one in listed if one.state in ("current", "published")]
-        refused = [one for one in listed if one.state == "refused"]
+        unserved = [one for one in listed if one.state in ("refused", "held")]
         current = next((one.version for one in served if one.state == "current"), None)
         back = [one.version for one in served if current is None or one.version < current][-1:]
         stay = {
             *(one.version for one in served[-keep:]),
-            *(one.version for one in refused[-keep:]),
+            *(one.version for one in unserved[-keep:]),
             *(one.version for one in listed if one.pinned or one.state == "current"),
             *back,
         }

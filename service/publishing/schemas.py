@@ -4,7 +4,10 @@ from pydantic import BaseModel, JsonValue
 
 
 class VersionEntry(BaseModel):
-    """`state` is `current`, `published`, `refused` (by the gate, and why) or `damaged`."""
+    """`state` is `current`, `published`, `refused` (by the gate, and why), `held` or `damaged`.
+
+    A `held` version would have been published, had the catalog not been pinned to another one.
+    """
 
     version: str
     state: str

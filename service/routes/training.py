@@ -40,6 +40,7 @@ _STATUS = {
                 "the candidate ranks worse: ndcg@20 0.0871 to 0.0792 over 941 users, a change of"
                 " -0.0079 (-0.0121 to -0.0040)",
             ],
+            "pinned_to": None,
         },
         "request_id": "5f2b6c9d0e1a4f37",
         "owner": "trainer-1:17",

@@ -14,21 +14,23 @@ class TrainingNow(BaseModel):
 class GateDecision(BaseModel):
     """What the gate said of the candidate `version`, and why its checks failed.
 
-    `decision` is `accepted`, `refused` or `forced` (published though a check had failed). After
-    `nothing_new` it is the refusal of the candidate that the same data had made before.
+    `decision` is `accepted`, `refused` or `forced` (though a check had failed). `pinned_to` is the
+    version that the catalog is pinned to, if that kept the candidate from becoming current. After
+    `nothing_new` this is what was said of the candidate that the same data had made before.
     """
 
     version: str
     decision: str
     reasons: list[str]
+    pinned_to: str | None = None
 
 
 class LastRun(BaseModel):
     """The newest run; `state` is `running`, `finished`, or `died` when it was killed.
 
-    `result` is the name of the exit code: `promoted`, `nothing_new`, `refused` (by the gate) or
-    `failed`. `version` is the version that was current when it had ended. `gate` is null where
-    nothing was judged.
+    `result` is the name of the exit code: `promoted`, `nothing_new`, `refused` (by the gate),
+    `pinned` (accepted, but the catalog is pinned) or `failed`. `version` is the version that
+    was current when it had ended. `gate` is null where nothing was judged.
     """
 
     state: str

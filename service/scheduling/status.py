@@ -10,11 +10,12 @@ from redis import Redis
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.lease import Holder, parse_holder
 
-PROMOTED, NOTHING_NEW, REFUSED = 0, 10, 20
+PROMOTED, NOTHING_NEW, REFUSED, PINNED = 0, 10, 20, 30
 RESULTS: Mapping[int, str] = {
     PROMOTED: "promoted",
     NOTHING_NEW: "nothing_new",
     REFUSED: "refused",
+    PINNED: "pinned",
 }
 """Exit codes of `mutualrec retrain` after which the events are dealt with; others are failures."""
 
@@ -30,11 +31,13 @@ class Judgement:
         version: the candidate.
         decision: ``forced`` where somebody wanted it published though a check had failed.
         reasons: why checks failed; none where it was accepted.
+        pinned_to: the version that the catalog is pinned to, if that kept it from becoming current.
     """
 
     version: str
     decision: Decision
     reasons: tuple[str, ...]
+    pinned_to: str | None = None
 
     def encoded(self) -> bytes:
         """As it is kept."""
@@ -44,7 +47,7 @@ class Judgement:
     def decode(cls, kept: str) -> "Judgement":
         """What `encoded` made."""
         fields = orjson.loads(kept)
-        return cls(fields["version"], fields["decision"], tuple(fields["reasons"]))
+        return cls(**{**fields, "reasons": tuple(fields["reasons"])})
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Run:
 
     @property
     def result(self) -> str | None:
-        """``promoted``, ``nothing_new``, ``refused`` or ``failed``; None before its end."""
+        """A name of `RESULTS` or ``failed``; None before its end."""
         return None if self.exit_code is None else RESULTS.get(self.exit_code, "failed")
 
 

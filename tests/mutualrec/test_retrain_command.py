@@ -85,6 +85,28 @@ def test_a_refusal_is_20_then_10_until_it_is_forced(invoke, happened, client):
     assert current_version(happened, "default") != before
 
 
+def test_under_a_pin_it_is_30_then_10_until_the_pin_is_removed(invoke, happened, client):
+    lenient = ("--gate", "max_loss=1", "--gate", "min_users=1000")
+    assert invoke("versions", "pin").code == 0
+    pinned = current_version(happened, "default")
+    held = invoke("retrain", *lenient)
+    assert held.code == 30, held
+    said = judgement(client)
+    assert said == Judgement(said.version, "accepted", (), pinned)
+    assert f"version {said.version} was kept" in held.out
+    assert f"the catalog is pinned to {pinned}" in held.out
+    assert "`mutualrec versions unpin`" in held.out
+    assert read_status(client, "default").run.result == "pinned"
+    again = invoke("retrain", *lenient)
+    assert (again.code, current_version(happened, "default")) == (10, pinned)
+    assert f"nothing new since version {said.version} was kept" in again.out
+    listed = invoke("versions").out
+    assert "held" in listed
+    assert invoke("versions", "unpin").code == 0
+    assert invoke("retrain", *lenient).code == 0
+    assert current_version(happened, "default") == said.version
+
+
 @pytest.mark.parametrize(
     ("limit", "message"),
     [("max_los=0.1", "known: holdout_share"), ("max_loss=2", "max_loss"), ("max_loss", "name=va")],

@@ -67,7 +67,12 @@ def test_a_request_is_seen_running_and_done(service, redis_client):
         "started_at": "2026-10-26T07:33:20.000Z",
         "finished_at": "2026-10-26T07:33:20.000Z",
         "version": "v1",
-        "gate": {"version": "v2", "decision": "refused", "reasons": ["ndcg fell", "empty lists"]},
+        "gate": {
+            "version": "v2",
+            "decision": "refused",
+            "reasons": ["ndcg fell", "empty lists"],
+            "pinned_to": None,
+        },
         "request_id": asked["request_id"],
         "owner": "gpu-1:4711",
     }

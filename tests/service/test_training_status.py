@@ -51,7 +51,13 @@ def test_events_are_counted_from_the_beginning_drained_ones_included(client):
 
 @pytest.mark.parametrize(
     ("exit_code", "result", "learned"),
-    [(0, "promoted", 2), (10, "nothing_new", 2), (20, "refused", 2), (1, "failed", 0)],
+    [
+        (0, "promoted", 2),
+        (10, "nothing_new", 2),
+        (20, "refused", 2),
+        (30, "pinned", 2),
+        (1, "failed", 0),
+    ],
 )
 def test_a_run_that_judged_its_events_has_dealt_with_them(client, exit_code, result, learned):
     post(client, "a", "b")
@@ -67,7 +73,8 @@ def test_a_run_that_judged_its_events_has_dealt_with_them(client, exit_code, res
 def test_what_the_gate_said_is_kept_until_the_next_run(client):
     first = run(client)
     first.begin()
-    said = Judgement("v2", "refused", ("the candidate ranks worse: ndcg@20 0.2 to 0.1 \u2026",))
+    reasons = ("the candidate ranks worse: ndcg@20 0.2 to 0.1 \u2026", "too few items")
+    said = Judgement("v2", "refused", reasons, pinned_to="v1")
     first.end(20, "refused", "v1", said)
     assert read_status(client, "default").run.judgement == said
     client.delete(KEYS.lease)

@@ -121,6 +121,14 @@ def test_a_rollback_stops_at_a_version_that_was_forced(tmp_path, versions):
     assert previous_version(tmp_path, "default") == versions[1]
 
 
+def test_a_version_that_a_pin_held_was_never_served(tmp_path, versions):
+    held = report(versions[0], passed=True).model_copy(update={"pinned_to": versions[0]})
+    record_gate(tmp_path, "default", versions[1], held)
+    assert [one.state for one in describe_versions(tmp_path, "default")][1] == "held"
+    assert previous_version(tmp_path, "default") == versions[0]
+    assert prune_versions(tmp_path, "default", keep=1).deleted == []
+
+
 def test_without_an_older_version_there_is_nothing_to_go_back_to(tmp_path, versions):
     set_current(tmp_path, "default", versions[0])
     with pytest.raises(ArtifactNotFound, match="nothing to go back to"):

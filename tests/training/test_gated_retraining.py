@@ -10,8 +10,9 @@ from service.artifact import (
     previous_version,
     promote,
     read_manifest,
+    unpin,
 )
-from service.errors import CurrentMoved, VersionPinned
+from service.errors import CurrentMoved
 from training.candidate import HOLDOUT
 from training.gate import verdict
 from training.job import Policy
@@ -129,14 +130,57 @@ def test_a_version_that_became_current_meanwhile_stays(shop):
     assert shop.current == first
 
 
-def test_under_a_pin_the_candidate_waits_beside_the_pinned_version(shop):
+def test_under_a_pin_the_candidate_is_judged_and_held_beside_the_pinned_version(shop):
     before = shop.current
     pin(shop.home / "artifacts", "default", before)
     shop.post_many(1)
-    with pytest.raises(VersionPinned):
-        shop.retrain(policy=LENIENT)
-    assert shop.current == before
-    assert len(list_versions(shop.home / "artifacts", "default")) == 2
+    outcome = shop.retrain(policy=LENIENT)
+    assert outcome == Outcome(None, 40, held=outcome.held, pinned_to=before)
+    assert (shop.current, states(shop)) == (before, ["current", "held"])
+    gate = gate_of(shop, outcome.held)
+    assert (gate.passed, gate.refused, gate.pinned_to) == (True, False, before)
+    load_artifact(shop.home / "artifacts", "default", outcome.held)
+
+
+def test_a_held_candidate_is_not_made_again_until_something_is_new(shop):
+    before = shop.current
+    pin(shop.home / "artifacts", "default", before)
+    shop.post_many(1)
+    held = shop.retrain(policy=LENIENT).held
+    again = shop.retrain(policy=LENIENT)
+    assert again == Outcome(None, 0, repeated=True, held=held, pinned_to=before)
+    shop.post_many(2)
+    assert shop.retrain(policy=LENIENT).held not in (None, held)
+    assert states(shop) == ["current", "held", "held"]
+
+
+def test_without_the_pin_what_it_held_becomes_current_without_a_training(shop):
+    root, before = shop.home / "artifacts", shop.current
+    pin(root, "default", before)
+    shop.post_many(1)
+    held = shop.retrain(policy=LENIENT).held
+    unpin(root, "default")
+    told = []
+    assert shop.retrain(policy=LENIENT, announce=told.append) == Outcome(held, 40)
+    assert [step.what for step in told] == ["drain the events", "publish"]
+    assert (shop.current, gate_of(shop, held).pinned_to) == (held, None)
+    assert states(shop) == ["published", "current"]
+    # The next training begins with the parameters of what was held.
+    shop.post_many(2)
+    assert gate_of(shop, shop.retrain(policy=LENIENT).version).warm
+
+
+def test_a_pin_holds_what_is_forced_and_it_stays_forced(shop):
+    root, before = shop.home / "artifacts", shop.current
+    pin(root, "default", before)
+    shop.post_many(1)
+    refused = shop.retrain(policy=REFUSING)
+    assert (refused.held, states(shop)) == (None, ["current", "refused"])
+    forced = shop.retrain(policy=Policy(limits=REFUSING.limits, force=True))
+    assert (forced.held, forced.reasons) == (refused.refused, refused.reasons)
+    unpin(root, "default")
+    assert shop.retrain(policy=REFUSING).version == forced.held
+    assert gate_of(shop, forced.held).forced
 
 
 STEPS = (

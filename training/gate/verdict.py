@@ -9,17 +9,18 @@ from service.artifact import (
     ManifestModel,
     adopt_version,
     list_versions,
+    pinned_version,
     promote,
     read_manifest,
     record_gate,
 )
-from service.errors import ArtifactError
+from service.errors import ArtifactError, VersionPinned
 
 logger = logging.getLogger(__name__)
 
 
-def refused_beside(root: Path, catalog: str, champion: str) -> list[ManifestModel]:
-    """Return the candidates that were refused beside a champion and are kept, oldest first."""
+def kept_beside(root: Path, catalog: str, champion: str) -> list[tuple[ManifestModel, GateReport]]:
+    """Return the candidates that are kept beside a champion, refused or held, oldest first."""
     found = []
     for version in list_versions(root, catalog):
         try:
@@ -27,8 +28,10 @@ def refused_beside(root: Path, catalog: str, champion: str) -> list[ManifestMode
         except ArtifactError:
             continue  # a damaged version can be anything; `mutualrec versions` shows it
         gate = manifest.gate
-        if gate is not None and gate.refused and gate.champion == champion:
-            found.append(manifest)
+        if gate is None or gate.champion != champion:
+            continue
+        if gate.refused or gate.pinned_to is not None:
+            found.append((manifest, gate))
     return found
 
 
@@ -53,7 +56,7 @@ def settle(
 ) -> GateReport:
     """Write the judgement into the candidate, keep it, and make it current unless it is refused.
 
-    Every step can be repeated after a kill.
+    Under a pin it is kept only, as one that is held. Every step can be repeated after a kill.
 
     Args:
         root: Folder of all catalogs' versions.
@@ -69,10 +72,10 @@ def settle(
 
     Raises:
         CurrentMoved: Another version than the champion became current meanwhile.
-        VersionPinned: The catalog is pinned; the candidate is kept.
         TrainerFenced: A newer trainer has begun.
     """
-    report = report.model_copy(update={"forced": force and not report.passed})
+    is_forced = (force or report.forced) and not report.passed
+    report = report.model_copy(update={"forced": is_forced, "pinned_to": None})
     if candidates != root:
         record_gate(candidates, catalog, version, report)
         adopt_version(candidates, root, catalog, version)
@@ -83,6 +86,13 @@ def settle(
             "refused catalog=%s version=%s: %s", catalog, version, "; ".join(report.reasons)
         )
         return report
-    promote(root, catalog, version, expected=report.champion, fence=fence)
+    try:
+        promote(root, catalog, version, expected=report.champion, fence=fence)
+    except VersionPinned:
+        pinned_to = pinned_version(root, catalog) or report.champion
+        report = report.model_copy(update={"pinned_to": pinned_to})
+        record_gate(root, catalog, version, report)
+        logger.warning("held catalog=%s version=%s pinned_to=%s", catalog, version, pinned_to)
+        return report
     logger.info("published catalog=%s version=%s forced=%s", catalog, version, report.forced)
     return report
