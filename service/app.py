@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from threadpoolctl import threadpool_limits
 
 from service.access import AccessMiddleware, Keys
 from service.encoding.encoder import TextEncoder
@@ -115,6 +116,8 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServiceState = app.state.service
     settings = state.settings
+    # Requests are answered side by side: BLAS' threads would only take turns with one another.
+    threadpool_limits(1, user_api="blas")
     state.keys.load()
     if state.keys.ring is None:
         logger.warning(

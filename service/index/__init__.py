@@ -5,6 +5,7 @@ from service.index.delta import DeltaIndex
 from service.index.flat import FlatCpuIndex, FlatGpuIndex
 from service.index.interface import ItemIndex
 from service.index.measured import MeasuredIndex
+from service.index.products import TransposedIndex
 
 __all__ = [
     "DeltaIndex",
@@ -13,6 +14,7 @@ __all__ = [
     "IndexKind",
     "ItemIndex",
     "MeasuredIndex",
+    "TransposedIndex",
     "build_index",
     "check_index",
     "index_of",

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from service.artifact import Artifact
 from service.errors import IndexUnavailable
 from service.index.choosing import choose_index
-from service.index.flat import FlatCpuIndex, FlatGpuIndex
+from service.index.flat import FlatGpuIndex
 from service.index.interface import ItemIndex
+from service.index.products import exact_index
 from service.kept import kept_path
 
 IndexKind = Literal["auto", "cpu", "ivf", "gpu"]
@@ -41,7 +42,7 @@ def build_index(items: NDArray[np.float32], kind: IndexKind) -> ItemIndex:
     Raises:
         IndexUnavailable: ``gpu`` was asked for and FAISS sees none.
     """
-    return FlatGpuIndex(items) if check_index(kind) else FlatCpuIndex(items)
+    return FlatGpuIndex(items) if check_index(kind) else exact_index(items)
 
 
 def index_of(artifact: Artifact, kind: IndexKind, recall: float) -> ItemIndex:

@@ -14,7 +14,6 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.flat import FlatCpuIndex
 from service.index.interface import ItemIndex
 from service.index.ivf import (
     MEASURED_K,
@@ -24,6 +23,7 @@ from service.index.ivf import (
     read_cells,
     write_cells,
 )
+from service.index.products import exact_index
 from service.kept import keep
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def choose_index(
         recall: the share of the exact results that must be found; 1 means exact search.
         always: use inverted lists even if they do not pay.
     """
-    exact = FlatCpuIndex(items)
+    exact = exact_index(items)
     queries = _queries(users)
     if recall >= 1.0 or not len(queries):
         return exact
@@ -106,7 +106,7 @@ def _queries(users: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _measure(
-    exact: FlatCpuIndex,
+    exact: ItemIndex,
     items: NDArray[np.float32],
     cells: FaissIndex,
     queries: NDArray[np.float32],

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from service.index import FlatCpuIndex, FlatGpuIndex, choosing, index_of
+from service.index import FlatCpuIndex, FlatGpuIndex, TransposedIndex, choosing, index_of
 from service.index.choosing import choose_index
 from service.index.ivf import MEASURED_K, IvfCpuIndex, build_cells, read_cells, write_cells
 from service.kept import FOLDER
@@ -112,14 +112,14 @@ def test_a_place_that_cannot_be_written_costs_time_only(kept):
 
 
 def test_small_catalogues_stay_exact_and_nothing_is_kept_of_them(kept):
-    assert isinstance(choose_index(ITEMS, USERS, kept, recall=0.99), FlatCpuIndex)
+    assert isinstance(choose_index(ITEMS, USERS, kept, recall=0.99), TransposedIndex)
     assert not kept.parent.exists()
 
 
-@pytest.mark.parametrize(("cells_s", "kind"), [(0.004, IvfCpuIndex), (0.006, FlatCpuIndex)])
+@pytest.mark.parametrize(("cells_s", "kind"), [(0.004, IvfCpuIndex), (0.006, TransposedIndex)])
 def test_inverted_lists_must_be_twice_as_fast(kept, monkeypatch, cells_s, kind):
     def seconds(index, _):
-        return 0.01 if isinstance(index, FlatCpuIndex) else cells_s
+        return 0.01 if isinstance(index, TransposedIndex) else cells_s
 
     monkeypatch.setattr(choosing, "_seconds", seconds)
     assert isinstance(choose_index(ITEMS, USERS, kept, recall=0.99), kind)
@@ -128,7 +128,8 @@ def test_inverted_lists_must_be_twice_as_fast(kept, monkeypatch, cells_s, kind):
 @pytest.mark.parametrize("users", [USERS, USERS[:0], np.zeros_like(USERS)])
 def test_who_wants_everything_or_has_nobody_to_measure_with_gets_exact_search(kept, users):
     wanted = 1.0 if users is USERS else 0.99
-    assert isinstance(choose_index(ITEMS, users, kept, recall=wanted, always=True), FlatCpuIndex)
+    index = choose_index(ITEMS, users, kept, recall=wanted, always=True)
+    assert isinstance(index, TransposedIndex)
 
 
 def test_settings_choose_the_index(publish, tmp_path, make_draft):

@@ -3,6 +3,7 @@ import logging
 import re
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 
 def test_live_answers_without_redis_and_without_an_artifact(start):
@@ -136,3 +137,10 @@ def test_metrics_say_when_the_served_version_was_published(start, deploy):
     lines = client.get("/metrics").text.splitlines()
     values = [float(line.split()[1]) for line in lines if line.startswith("mutualrec_model_publis")]
     assert values == [published_at.timestamp()]
+
+
+def test_requests_do_not_share_the_cores_with_threads_of_blas(start) -> None:
+    with threadpool_limits(2, user_api="blas"):
+        start()
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert {pool["num_threads"] for pool in pools} == {1}
