@@ -85,6 +85,8 @@ class ErasureFollower:
 
     async def poll(self, interval_s: float) -> None:
         """Catches up until it is stopped."""
-        while not self._stopped:
+        while True:
             await self.catch_up_all()
+            if self._stopped:
+                return
             await asyncio.sleep(interval_s)

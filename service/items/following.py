@@ -42,7 +42,7 @@ class ItemFollower:
 
     async def poll(self, interval_s: float) -> None:
         """Catches up until it is stopped."""
-        while not self._stopped:
+        while True:
             for catalog in self._catalogs.names:
                 try:
                     await self.catch_up(catalog)
@@ -51,4 +51,6 @@ class ItemFollower:
                 except Exception:
                     # One item that cannot be understood must not end the following of others.
                     logger.exception("following the items of catalog=%s failed", catalog)
+            if self._stopped:
+                return
             await asyncio.sleep(interval_s)
