@@ -14,23 +14,25 @@ from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreUnavailable
 from service.events import Interaction, Sign, keys_of, partition_of
 from service.settings import Settings
 from service.store.appending import RETRY_AFTER_S, Appender, Call
+from service.store.cluster import LOST, ClusterExchange
 from service.store.connection import connect, kind_of
 from service.store.functions import Functions
 from service.store.history import HistoryItem, PastEvent, history_of
-from service.store.reads import Command, Reads, Reply, send_to_cluster, send_to_server
+from service.store.lost import lost_connection
+from service.store.reads import Command, Reads, Reply, send_to_server
 
 __all__ = ["EventStore", "HistoryItem"]
 
 _T = TypeVar("_T")
-_STREAM_METHODS = frozenset({"read", "readexactly", "readuntil", "write", "writelines", "drain"})
 
 
 class EventStore:
@@ -77,7 +79,11 @@ class EventStore:
         # The library's client of a cluster has no queue for its connections.
         is_cluster = kind_of(url) == "cluster"
         self._places = asyncio.Semaphore(settings.redis_max_connections) if is_cluster else None
-        self._send = partial(send_to_cluster if is_cluster else send_to_server, self._redis)
+        self._send = (
+            ClusterExchange(cast(RedisCluster, self._redis)).read
+            if is_cluster
+            else partial(send_to_server, self._redis)
+        )
         self._reads = Reads(self._read_together)
         self._down_until = 0.0
         self._ping = (0.0, False)
@@ -136,6 +142,10 @@ class EventStore:
         self._check_up()
         try:
             return await self._reads.read(command)
+        except LOST as error:
+            raise StoreUnavailable(
+                f"a node of the cluster did not reply ({error})", retry_after_s=RETRY_AFTER_S
+            ) from error
         except RedisError as error:
             raise StoreUnavailable(
                 f"Redis refused to read ({type(error).__name__}: {error}); `mutualrec doctor` looks"
@@ -226,7 +236,9 @@ class EventStore:
                 except (RedisConnectionError, RedisTimeoutError):
                     result = await _attempt(operation)
         except RedisError as error:
-            self._down_until = time.monotonic() + 1.0
+            # In a cluster it is one node, and others reply.
+            if self._places is None:
+                self._down_until = time.monotonic() + 1.0
             raise StoreUnavailable(
                 f"Redis did not take the request ({type(error).__name__}: {error});"
                 " nothing was acknowledged, send it again",
@@ -240,21 +252,14 @@ class EventStore:
 
 
 async def _attempt(operation: Callable[[], Awaitable[_T]]) -> _T:
-    """Does an operation; a connection that was closed under it is a RedisConnectionError.
-
-    uvloop says RuntimeError where asyncio's loop says ConnectionResetError, and the library
-    stumbles over the stream that is gone when a connection is closed while it is being opened.
-    """
+    """Does an operation; whatever says that a connection was lost is a RedisConnectionError."""
     try:
         return await operation()
-    except RuntimeError as error:
-        if "closed" not in str(error):
+    except (RuntimeError, AttributeError, RedisClusterException) as error:
+        lost = lost_connection(error)
+        if lost is None:
             raise
-        raise RedisConnectionError(f"the connection was closed: {error}") from error
-    except AttributeError as error:
-        if error.obj is not None or error.name not in _STREAM_METHODS:
-            raise
-        raise RedisConnectionError("the connection was closed while it was opened") from error
+        raise lost from error
 
 
 def _past_event(member: bytes, timestamp: float) -> PastEvent:

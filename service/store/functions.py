@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from service.errors import DurabilityUnsupported, StoreUnavailable
 from service.store.appending import INGEST, RETRY_AFTER_S, Call
+from service.store.cluster import ClusterExchange
 from service.store.reads import Command, exchange
 
 TOKEN_ARGUMENT = 3
@@ -34,6 +35,7 @@ class Functions:
         self._redis = redis
         self._sync_timeout_ms = sync_timeout_ms
         self._can_sync = False
+        self._cluster: ClusterExchange | None = None
 
     async def call(self, name: str, calls: Sequence[Call]) -> list[list[int]]:
         """Calls a function once per (keys, arguments), in one round trip.
@@ -85,8 +87,9 @@ class Functions:
             ("FCALL", name, len(names), *names, *arguments) for names, arguments in calls
         ]
         if isinstance(self._redis, RedisCluster):
-            # Every node has its part of a pipeline; a mark at its end would reach one of them.
-            return await self._send_to_cluster(commands)
+            # Every node has its part of the commands, and a mark at the end of it.
+            self._cluster = self._cluster or ClusterExchange(self._redis)
+            return await self._cluster.checked(commands)
         if self._sync_timeout_ms is not None:
             # WAITAOF waits for what this connection wrote. An event may be known already that
             # another connection wrote a moment ago; this write comes after it.
@@ -106,13 +109,6 @@ class Functions:
                 retry_after_s=RETRY_AFTER_S,
             )
         return [*replies] if not isinstance(on_disk, Exception) else [on_disk]
-
-    async def _send_to_cluster(self, commands: Sequence[Command]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
 
     async def _check_sync(self) -> None:
         if isinstance(self._redis, RedisCluster):

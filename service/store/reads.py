@@ -114,18 +114,6 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
     return replies
 
 
-async def send_to_cluster(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:
-    """One round trip to every node that has some of the keys.
-
-    Raises:
-        RedisError: there was no reply in time, or every command was refused.
-    """
-    async with redis.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        return _some(await pipeline.execute(raise_on_error=False))
-
-
 async def _reply(connection: AbstractConnection) -> Reply:
     try:
         return await connection.read_response()
