@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, linear, normalize
 
 from models.inputs import ALL, Inputs, Keep, Modality, kept
-from models.params import xavier
+from models.params import ItemRows, xavier
 
 
 def slot(modality: Modality) -> str:
@@ -37,6 +37,7 @@ class Projection(nn.Module):
         generator: Source of the initial values; W is Xavier-uniform, b zero.
         bias: Whether there is a b.
         unit: Whether dense features are divided by their norm first; a zero row stays zero.
+        trained: Whether dense features are parameters, which start at the given ones.
 
     Raises:
         ValueError: The modality has neither features nor categories.
@@ -55,6 +56,7 @@ class Projection(nn.Module):
         *,
         bias: bool = True,
         unit: bool = False,
+        trained: bool = False,
     ) -> None:
         super().__init__()
         self.modality = modality
@@ -68,7 +70,10 @@ class Projection(nn.Module):
         elif modality in inputs.features:
             dense = inputs.features[modality]
             features = normalize(dense, dim=-1) if unit else dense
-            self.register_buffer("features", features, persistent=False)
+            if trained:
+                self.features = ItemRows(features.clone())
+            else:
+                self.register_buffer("features", features, persistent=False)
             size = self.features.shape[1]
         else:
             raise ValueError(f'the features of "{modality}" are needed and missing')
@@ -101,6 +106,7 @@ def projections(
     *,
     bias: bool = True,
     unit: bool = False,
+    trained: bool = False,
 ) -> nn.ModuleDict:
     """Build a `Projection` of every modality, under its `slot`.
 
@@ -109,7 +115,9 @@ def projections(
     """
     return nn.ModuleDict(
         {
-            slot(modality): Projection(inputs, modality, width, generator, bias=bias, unit=unit)
+            slot(modality): Projection(
+                inputs, modality, width, generator, bias=bias, unit=unit, trained=trained
+            )
             for modality in inputs.modalities
         }
     )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, linear, normalize
 
 from models.encoders import Encoder
-from models.features import projections
+from models.features import Projection, projections
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
 from models.params import Count, Layers, Params, Part, Share, Weight, xavier
 from models.recommender import Recommender
@@ -25,6 +25,7 @@ class BM3Params(Params):
         content_weight: Weight of the two terms of the modalities, alignment and masking.
         reg_weight: Weight of the squared norms of the batch's vectors h. Cosines do not see
             lengths: it only decides how far a step turns a vector, and must be small.
+        train_features: Whether the dense features f_m are trained too, as in the public code.
     """
 
     embedding_dim: Count = 64
@@ -33,6 +34,7 @@ class BM3Params(Params):
     dropout: Share = 0.5
     content_weight: Weight = 2.0
     reg_weight: Weight = 1e-4
+    train_features: bool = True
 
 
 class BM3(Recommender):
@@ -49,7 +51,7 @@ class BM3(Recommender):
 
     and the score p(h_u) . p(h_i) (Section 3.4). The batch's negatives are not looked at.
 
-    Deviates: the features are not trained; the norms are those of the batch's rows, squared; an
+    Deviates: the norms are those of the batch's rows, squared; an
     item without interactions, whose h_i nothing has trained, takes the mean direction of its
     e_m, which alignment has brought close to h_i, at the mean length of the other items.
 
@@ -68,9 +70,12 @@ class BM3(Recommender):
         self.encoder = Encoder(
             inputs, "lightgcn", dim, params.num_layers, generator, edge_share=params.edge_share
         )
-        self.projections = projections(inputs, dim, generator)
+        self.projections = projections(inputs, dim, generator, trained=params.train_features)
         self.weight = nn.Parameter(xavier((dim, dim), generator))
-        self.bias = nn.Parameter(torch.zeros(dim))
+        # As in the public code: all h are small beside b at first, so the angles of p(h) agree and
+        # part slowly. From b = 0 the vectors settle far worse (docs/benchmarks.md).
+        start = torch.empty(dim).uniform_(-(dim**-0.5), dim**-0.5, generator=generator)
+        self.bias = nn.Parameter(start)
         degrees = torch.bincount(inputs.edge_index[1], minlength=self.num_items)
         self.register_buffer("cold", degrees == 0, persistent=False)
 
@@ -96,8 +101,9 @@ class BM3(Recommender):
         user_target = self._target(users, batch.generator)
         item_target = self._target(items, batch.generator)
         alignment, masking = [], []
-        for latent in self._content(ALL):
-            rows = latent.index_select(0, batch.positive_items)
+        for projection in self.projections.values():
+            assert isinstance(projection, Projection)
+            rows = projection.of(batch.positive_items)
             online = self._predict(rows)
             alignment.append(_distance(online, item_target))
             masking.append(_distance(online, self._target(rows, batch.generator)))

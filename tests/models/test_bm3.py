@@ -55,6 +55,27 @@ def test_without_dropout_the_terms_are_cosine_distances(
     torch.testing.assert_close(terms["masking"], expected)
 
 
+def test_the_predictor_starts_with_a_bias(inputs: Inputs) -> None:
+    model = make(inputs)
+    bias = model.bias.detach().abs()
+    assert bool((bias > 0).all())
+    assert float(bias.max()) <= 8**-0.5
+
+
+def test_features_are_trained_unless_told_otherwise(
+    inputs: Inputs, make_batch: Callable[..., Batch]
+) -> None:
+    batch = make_batch(inputs)
+    model, frozen = make(inputs), make(inputs, train_features=False)
+    torch.testing.assert_close(model.embed().items, frozen.embed().items)
+    model.loss(batch)["alignment"].backward()
+    rows = dict(model.named_parameters())["projections.of_text.features"]
+    assert rows.grad is not None
+    touched = rows.grad.any(dim=1).nonzero().flatten()
+    assert touched.tolist() == sorted(set(batch.positive_items.tolist()))
+    assert not any("features" in name for name, _ in frozen.named_parameters())
+
+
 def test_no_gradient_reaches_the_target_side(
     inputs: Inputs, make_batch: Callable[..., Batch]
 ) -> None:
