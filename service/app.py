@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings, on_started: Callable[[], None] | None = None) -> FastAPI:
     """The service for these settings; nothing is loaded or connected before it starts.
 
+    No thread, event loop or connection is made either, so that processes may be forked that each
+    start it for themselves.
+
     Args:
         settings: all of them.
         on_started: called when every catalog was looked at once.
@@ -118,6 +121,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = state.settings
     # Requests are answered side by side: BLAS' threads would only take turns with one another.
     threadpool_limits(1, user_api="blas")
+    if state.tracing is not None:
+        state.tracing.open()
     state.keys.load()
     if state.keys.ring is None:
         logger.warning(

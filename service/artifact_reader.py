@@ -209,7 +209,10 @@ def _assemble(
     popularity: _Tensors,
     content: _Tensors,
 ) -> Artifact:
-    table = pq.read_table(folder / IDS)
+    # Neither may leave threads, which a process that is forked later would lack, nor memory that
+    # Arrow's own allocator keeps for itself.
+    with pq.ParquetFile(folder / IDS, pre_buffer=False) as file:
+        table = file.read(use_threads=False)
     users = table.filter(pc.equal(table.column("kind"), "user"))
     items = table.filter(pc.equal(table.column("kind"), "item"))
     metadata_names = [name for name in table.column_names if name.startswith(METADATA_PREFIX)]

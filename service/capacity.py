@@ -9,9 +9,12 @@ EVENT_BYTES = 100
 EVENT_ID_BYTES = 160
 HISTORY_BYTES = 200
 HISTORY_ITEM_BYTES = 30
-# Text, lookup and list entry of one id in Python; the program with its libraries.
+# Text, lookup and list entry of one id in Python: shared at the start, every worker's own after a
+# swap.
 ID_BYTES = 200
-PROGRAM_BYTES = 150 << 20
+# The program with its libraries, which workers share, and the pages that each writes to.
+PROGRAM_BYTES = 190 << 20
+WORKER_BYTES = 20 << 20
 VALUE_BYTES = 4
 
 _DAY_S = 86_400
@@ -49,6 +52,7 @@ class Capacity:
     """Bytes by what they are for; all are estimates."""
 
     redis: Mapping[str, int]
+    once: Mapping[str, int]
     shared: Mapping[str, int]
     per_worker: Mapping[str, int]
     workers: int
@@ -61,7 +65,8 @@ class Capacity:
     @property
     def service_bytes(self) -> int:
         """What all workers hold together; twice the vectors, because a swap has two versions."""
-        return 2 * sum(self.shared.values()) + self.workers * sum(self.per_worker.values())
+        workers = self.workers * sum(self.per_worker.values())
+        return sum(self.once.values()) + 2 * sum(self.shared.values()) + workers
 
 
 def estimate(load: Load) -> Capacity:
@@ -76,7 +81,8 @@ def estimate(load: Load) -> Capacity:
             "event ids that are remembered": remembered * EVENT_ID_BYTES,
             "histories": load.active_users * history,
         },
+        once={"program": PROGRAM_BYTES},
         shared={"vectors": num_ids * load.width * VALUE_BYTES},
-        per_worker={"program": PROGRAM_BYTES, "ids": num_ids * ID_BYTES},
+        per_worker={"changed pages": WORKER_BYTES, "ids": num_ids * ID_BYTES},
         workers=load.workers,
     )

@@ -14,6 +14,7 @@ from service.errors import ArtifactError, NotReady, UnknownCatalog
 from service.index import IndexKind
 from service.item_change import ItemChange
 from service.items.extended import extend
+from service.memory import give_back
 from service.snapshot import Snapshot, build_snapshot
 from service.versions import CURRENT
 
@@ -217,6 +218,7 @@ class Catalogs:
             new.search_s * 1000,
         )
         self._on_swap(catalog, old, new)
+        give_back()  # loading needs more for a while, and the old version may be gone
 
     def _load(self, catalog: str, version: str) -> Snapshot:
         artifact = load_artifact(self._root, catalog, version)

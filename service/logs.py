@@ -4,7 +4,7 @@ import logging
 
 import structlog
 
-_LOGGERS = ("service", "uvicorn.error")
+_LOGGERS = ("service", "mutualrec.workers", "uvicorn.error")
 
 
 def configure_logging(level: str) -> None:

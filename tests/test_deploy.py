@@ -49,6 +49,12 @@ def test_service_and_trainer_share_a_home_folder_that_both_can_write() -> None:
     assert services["trainer"]["volumes"] == ["workspace:/var/lib/mutualrec"]
 
 
+def test_workers_of_a_read_only_service_have_a_place_for_their_counters() -> None:
+    service = COMPOSE["services"]["service"]
+    assert service["read_only"]
+    assert "/tmp" in service["tmpfs"]
+
+
 def test_built_services_use_files_that_exist() -> None:
     built = [s["build"]["dockerfile"] for s in COMPOSE["services"].values() if "build" in s]
     assert [name for name in built if not (ROOT / name).exists()] == []

@@ -170,7 +170,7 @@ def memory(size: Size) -> dict[int, float]:
             ) as server:
                 _wait_for_workers(server)
                 run(closed_loop(server.port, asked_users(), size.seconds))
-                found[workers] = server.pss_mib()
+                found[workers] = server.memory_mib()
     return found
 
 
@@ -179,7 +179,7 @@ def _wait_for_workers(server: Server) -> None:
     before = 0.0
     while True:
         time.sleep(_SETTLE_S)
-        now = server.pss_mib()
+        now = server.memory_mib()
         if abs(now - before) < 0.005 * now:
             return
         before = now

@@ -18,6 +18,8 @@ from benchmarks.servers import free_port
 # A million items are sorted into cells first.
 _START_S = 1200.0
 _POLL_S = 0.05
+_NOT_FILES = ("Pss_Anon", "Pss_Shmem")
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ (\w+ \S+ \d+) +(/.*)$")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,9 +56,20 @@ class Server:
         """Processor seconds spent so far, of all processes."""
         return sum(_cpu_s(pid) for pid in self._family())
 
-    def pss_mib(self) -> float:
-        """Memory of all processes, a shared page counted in parts."""
-        return sum(_kib(pid, "smaps_rollup", "Pss") for pid in self._family()) / 1024
+    def memory_mib(self) -> float:
+        """Memory of all processes, what they share counted once.
+
+        What is mapped from files counts wholly, even if programs of others have the same libraries
+        mapped. Of a file that several of these processes have mapped, the one that has most of it
+        in memory counts, since they read the same parts.
+        """
+        family = self._family()
+        own = sum(_kib(pid, "smaps_rollup", name) for pid in family for name in _NOT_FILES)
+        mapped: dict[str, int] = {}
+        for pid in family:
+            for place, size in _mapped_kib(pid).items():
+                mapped[place] = max(size, mapped.get(place, 0))
+        return (own + sum(mapped.values())) / 1024
 
     def own_mib(self) -> float:
         """Memory that is not mapped from files, of all processes."""
@@ -128,6 +141,21 @@ def _cpu_s(pid: int) -> float:
     # The name of the program, in brackets, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def _mapped_kib(pid: int) -> dict[str, int]:
+    """KiB in memory by what is mapped: an offset in a file, what was written to left out."""
+    sizes: dict[str, int] = {}
+    place = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name in ("Rss", "Anonymous") and place:
+            sign = 1 if name == "Rss" else -1
+            sizes[place] = sizes.get(place, 0) + sign * int(value.split()[0])
+        elif line[:1] in "0123456789abcdef":
+            found = _MAPPING.match(line)
+            place = found[0].partition(" ")[2] if found else ""
+    return sizes
 
 
 def _kib(pid: int, file: str, name: str) -> int:

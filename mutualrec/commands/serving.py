@@ -88,8 +88,19 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         TracingUnavailable: Traces are wanted and cannot be made.
         EncoderUnavailable: The encoder of texts cannot be used.
     """
+    from mutualrec.workers.environment import variables_of_workers
+
+    if settings.workers == 1:
+        _run(settings, announce)
+    else:
+        with variables_of_workers():  # before anything imports what reads them
+            _run(settings, announce)
+
+
+def _run(settings: "Settings", announce: str) -> None:
     from mutualrec.listening import listen
-    from mutualrec.workers import run_one, run_several
+    from mutualrec.workers.one import run_one
+    from mutualrec.workers.several import check_encoder, run_several
     from service.access import Keys
     from service.encoding.encoder import TextEncoder
     from service.index import check_index
@@ -99,7 +110,8 @@ def run_server(settings: "Settings", announce: str = "") -> None:
     check_tracing(settings)
     if settings.text_encoder is not None:
         # Workers load it themselves; what is wrong with it is told here, once.
-        TextEncoder.load(settings.text_encoder)
+        check = TextEncoder.load if settings.workers == 1 else check_encoder
+        check(settings.text_encoder)
     Keys(settings.keys, production=settings.environment == "production").load()
     with listen(settings.host, settings.port) as address:
         if announce:

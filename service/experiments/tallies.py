@@ -5,6 +5,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from redis.asyncio import Redis
@@ -69,12 +70,16 @@ class Tallies:
 
     def __init__(self) -> None:
         """Counts nothing yet."""
-        self._worker = uuid.uuid4().hex
         self._number = 0
         self._tallies: dict[_Where, Tally] = defaultdict(Tally)
         self._sending: dict[_Where, Tally] = {}
         self._flushing = asyncio.Lock()
         self._told: dict[_Where, set[str]] = {}
+
+    @cached_property
+    def _worker(self) -> str:
+        """Made when it is needed: the processes that this object is copied to differ."""
+        return uuid.uuid4().hex
 
     # Any: JSON.
     def add(self, content: dict[str, Any]) -> None:

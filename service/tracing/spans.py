@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import (
     ConsoleSpanExporter,
     SpanExporter,
 )
-from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,14 +54,21 @@ def _exporter_name() -> str:
 
 
 class Tracing:
-    """The spans of one application.
+    """The spans of one application; none before `open`.
 
     Attributes:
         provider: where spans go, as the standard ``OTEL_*`` variables say.
+        tracer: makes them.
     """
 
-    def __init__(self) -> None:
-        """Reads the variables, which `check_exporter` has checked."""
+    provider: TracerProvider
+    tracer: Tracer
+
+    def open(self) -> None:
+        """Reads the variables, which `check_exporter` has checked, and starts a thread that sends.
+
+        A process that is forked later would not have the thread.
+        """
         resource = Resource.create()
         # So the library calls what no variable names.
         if str(resource.attributes["service.name"]).startswith("unknown_service"):
@@ -109,7 +116,7 @@ class _TracedStage:
         kind: SpanKind,
         attributes: dict[str, str],
     ) -> None:
-        self._tracer = tracing.tracer
+        self._tracing = tracing
         self._name = name
         self._stage = stage
         self._kind = kind
@@ -122,7 +129,7 @@ class _TracedStage:
         if not get_current_span().is_recording():
             return
         end = time.time_ns()
-        span = self._tracer.start_span(
+        span = self._tracing.tracer.start_span(
             self._name,
             kind=self._kind,
             attributes=self._attributes,
@@ -149,7 +156,7 @@ class TracingMiddleware:
     def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:
         """Wraps `app`."""
         self._app = app
-        self._tracer = tracing.tracer
+        self._tracing = tracing
         self._propagator = TraceContextTextMapPropagator()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +178,7 @@ class TracingMiddleware:
             await send(message)
 
         method = scope["method"]
-        with self._tracer.start_as_current_span(
+        with self._tracing.tracer.start_as_current_span(
             method,
             self._propagator.extract(carrier),
             kind=SpanKind.SERVER,

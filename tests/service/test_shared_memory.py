@@ -1,5 +1,6 @@
 """Vectors are mapped from the artifact: no process has a copy of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -54,3 +55,33 @@ def test_a_loaded_version_takes_little_memory_that_is_not_shared(deploy, make_dr
     assert dirty_kib == 0
     # Ids, lookups and what the allocators keep are less than one copy of the vectors.
     assert float(own_mib) < SIZE_MIB
+
+
+LOADED_TO_FORK = """
+import os, sys
+from pathlib import Path
+from mutualrec.workers.environment import variables_of_workers
+
+with variables_of_workers():
+    from service.app import create_app
+    from service.settings import Settings
+
+    app = create_app(Settings.load({}, home=Path(sys.argv[1]), index="ivf"))
+    app.state.service.catalogs.refresh()
+    print(len(app.state.service.catalogs.snapshots), len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+def test_loading_before_workers_are_forked_leaves_no_thread(deploy, make_draft, tmp_path):
+    deploy(make_draft())
+    environ = {name: v for name, v in os.environ.items() if name[:4] not in ("OMP_", "OPEN")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_TO_FORK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env=environ,
+    )
+    assert done.stdout.split() == ["1", "1"]

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from service.app import create_app
 from service.errors import TracingUnavailable
 from service.settings import Settings
 
@@ -156,6 +157,14 @@ def test_spans_are_sent_where_the_standard_variable_says(
     sent = ExportTraceServiceRequest.FromString(body)
     names = [s.name for r in sent.resource_spans for scope in r.scope_spans for s in scope.spans]
     assert (path, names) == ("/v1/traces", ["GET /popular"])
+
+
+def test_an_application_that_is_not_started_has_no_thread(tmp_path, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    before = threading.enumerate()
+    app = create_app(Settings.load({}, home=tmp_path, index="cpu", tracing=True))
+    assert app.state.service.tracing is not None
+    assert threading.enumerate() == before
 
 
 def test_by_default_nothing_of_it_is_loaded():

@@ -1,0 +1,1 @@
+"""Processes that serve: this one, or several that a supervisor forks, watches and replaces."""
