@@ -2,7 +2,7 @@
 
 python -m benchmarks.service_load throughput
 python -m benchmarks.service_load throughput --items 1000000
-python -m benchmarks.service_load memory swap outage
+python -m benchmarks.service_load memory memory_after_swap swap outage
 python -m benchmarks.service_load soak --seconds 3600
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.load.faults import growth_percent, outage, soak, swap
-from benchmarks.load.measuring import Size, Throughput, memory, throughput
+from benchmarks.load.measuring import Size, Throughput, throughput
+from benchmarks.load.memory import memory, memory_after_swap
 from benchmarks.rows import Row, machine, spread_row, write_rows
 
 SOAK_PER_SECOND = 100.0
@@ -61,7 +62,7 @@ def throughput_rows(size: Size) -> list[Row]:
 def memory_rows(size: Size) -> list[Row]:
     """Rows of what every further worker adds."""
     found = memory(size)
-    # The first of several workers comes with a process that watches them.
+    # The first of several workers comes with a process that keeps what each of them changed.
     extra = 100 * (found[3] - found[2]) / found[1]
     return [
         _row(size, f"one worker, {_where(size)}", "memory_mib", [found[1]]),
@@ -74,6 +75,19 @@ def memory_rows(size: Size) -> list[Row]:
             "second_worker_extra_memory_percent",
             [100 * (found[2] / found[1] - 1)],
         ),
+    ]
+
+
+def memory_after_swap_rows(size: Size) -> list[Row]:
+    """Rows of two workers that each loaded a version for itself, and that share it again."""
+    found = memory_after_swap(size)
+    return [
+        _row(size, f"two workers {when}, {_where(size)}", "memory_mib", [mib])
+        for when, mib in (
+            ("before a swap", found.before),
+            ("after a swap", found.swapped),
+            ("after a swap and SIGHUP", found.replaced),
+        )
     ]
 
 
@@ -160,6 +174,7 @@ def _short(number: int) -> str:
 MEASURED: dict[str, Callable[[Size], list[Row]]] = {
     "throughput": throughput_rows,
     "memory": memory_rows,
+    "memory_after_swap": memory_after_swap_rows,
     "swap": swap_rows,
     "outage": outage_rows,
     "soak": soak_rows,

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,6 @@ EVENTS_PER_USER = 5
 _WARM_UP_S = 2.0
 _RECALL_USERS = 200
 _RECALL_K = 20
-_WORKERS = 3
-_SETTLE_S = 2.0
 _TRIES = 5
 
 
@@ -158,31 +155,6 @@ def throughput(size: Size) -> Throughput:
             measured.half.append(outcome)
         measured.recall = _recall(own, place)
     return measured
-
-
-def memory(size: Size) -> dict[int, float]:
-    """MiB of the service by its number of workers, after some load, shared pages counted once."""
-    found = {}
-    with prepared(size) as place:
-        for workers in range(1, _WORKERS + 1):
-            with service(
-                place.home, place.redis.url, workers=workers, variables=size.variables
-            ) as server:
-                _wait_for_workers(server)
-                run(closed_loop(server.port, asked_users(), size.seconds))
-                found[workers] = server.memory_mib()
-    return found
-
-
-def _wait_for_workers(server: Server) -> None:
-    """Until every worker has loaded the version: memory stops growing."""
-    before = 0.0
-    while True:
-        time.sleep(_SETTLE_S)
-        now = server.memory_mib()
-        if abs(now - before) < 0.005 * now:
-            return
-        before = now
 
 
 def _recall(server: Server, place: Place) -> float:

@@ -83,6 +83,14 @@ class Server:
                 found += map(int, children.read_text().split())
         return found
 
+    def workers(self) -> list[int]:
+        """Processes that the first one started."""
+        return [pid for pid in self._family() if pid != self._popen.pid]
+
+    def hang_up(self) -> None:
+        """Has the workers replaced."""
+        self._popen.send_signal(signal.SIGHUP)
+
     def stop(self) -> None:
         """Stops it in order."""
         self._popen.send_signal(signal.SIGTERM)

@@ -60,7 +60,7 @@ class Pair:
 
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "mutualrec.main" in child.cmdline()]
+        return [child for child in children if "mutualrec.main" in _command(child)]
 
     def pids(self) -> set[int]:
         return {worker.pid for worker in self.workers()}
@@ -71,6 +71,13 @@ class Pair:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=60)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # or it has ended and its parent does not know yet
+        return []
 
 
 @pytest.fixture
