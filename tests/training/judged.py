@@ -44,18 +44,37 @@ def until(dataset: Dataset, share: float) -> Dataset:
     return replace(dataset, interactions=interactions, fingerprint=f"{share}")
 
 
+def shuffled(draft: ArtifactDraft) -> ArtifactDraft:
+    """Give every item the vector of another one."""
+    order = np.random.default_rng(0).permutation(len(draft.items))
+    factors = {name: values[order] for name, values in draft.factors.items()}
+    return replace(draft, items=draft.items[order], factors=factors)
+
+
+def popularity_only(draft: ArtifactDraft) -> ArtifactDraft:
+    """One column counts; every user has the same order, and events change nothing."""
+    items = np.zeros_like(draft.items)
+    items[:, 0] = draft.popularity
+    users = np.zeros_like(draft.users)
+    users[:, 0] = np.linalg.norm(draft.users, axis=1)
+    factors = dict.fromkeys(draft.factors, items)
+    covariances = {name: np.cov(items.T, bias=True).astype(np.float32) for name in draft.factors}
+    return replace(draft, items=items, users=users, factors=factors, covariances=covariances)
+
+
 @dataclass
 class Judging:
-    """A folder to write versions into, and the data they are judged by."""
+    """A folder to write versions into, the data they are judged by, and how they are trained."""
 
     dataset: Dataset
     folder: Path
+    config: RunConfig = CONFIG
 
     def draft(self, learned: Dataset) -> tuple[ArtifactDraft, Pairs]:
         """Train on some of the data; also return the pairs that were trained on."""
         path = self.folder / learned.fingerprint
         run = RunFolder(path / "itemcf")
-        train_run(learned, CONFIG, run)
+        train_run(learned, self.config, run)
         chosen = build_ensemble(learned, [run], path / "ensemble", weights=[1.0])
         base = Base(self.folder, learned.fingerprint)
         return draft_version(self.dataset, chosen, base, {}), make_split(learned, SPLIT, 0).train

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from judged import Judging, check, until
+from judged import Judging, check, popularity_only, shuffled, until
 from safetensors.numpy import load_file
 
 from mutualrec.as_served import AsServed
-from service.artifact import Artifact, ArtifactDraft, load_artifact
+from service.artifact import Artifact, load_artifact
 from training.candidate import HOLDOUT, write_as_published
 from training.data.dataset import Dataset
 from training.data.splits import positive_pairs
@@ -34,23 +34,6 @@ def champion(judging: Judging) -> Artifact:
 @pytest.fixture(scope="module")
 def holdout(judging: Judging, champion: Artifact) -> Holdout:
     return judging.hold_out(champion, LIMITS)
-
-
-def shuffled(draft: ArtifactDraft) -> ArtifactDraft:
-    order = np.random.default_rng(0).permutation(len(draft.items))
-    factors = {name: values[order] for name, values in draft.factors.items()}
-    return replace(draft, items=draft.items[order], factors=factors)
-
-
-def popularity_only(draft: ArtifactDraft) -> ArtifactDraft:
-    """One column counts; every user has the same order, and events change nothing."""
-    items = np.zeros_like(draft.items)
-    items[:, 0] = draft.popularity
-    users = np.zeros_like(draft.users)
-    users[:, 0] = np.linalg.norm(draft.users, axis=1)
-    factors = dict.fromkeys(draft.factors, items)
-    covariances = {name: np.cov(items.T, bias=True).astype(np.float32) for name in draft.factors}
-    return replace(draft, items=items, users=users, factors=factors, covariances=covariances)
 
 
 def test_a_candidate_that_learned_from_newer_data_is_let_through(judging, champion, holdout):
