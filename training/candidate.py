@@ -80,9 +80,8 @@ def write_as_published(
     )
     held_out = minus(known_pairs(dataset), trained, dataset.num_items)
     user_rows = np.unique(held_out.user_rows)
-    events, now_ms = events_of(dataset, user_rows, held_out)
     users = np.array(as_trained.users)
-    users[user_rows] = serve(as_trained).queries(events, now_ms)
+    users[user_rows] = serve(as_trained).queries(events_of(dataset, user_rows, held_out))
     path = root / HOLDOUT
     path.parent.mkdir(parents=True, exist_ok=True)
     pairs = {"user_rows": holdout.pairs.user_rows, "item_rows": holdout.pairs.item_rows}

@@ -42,8 +42,7 @@ class Contender:
 
     def queries(self, user_rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the vectors of users as they would be served, [n, D]."""
-        users, now_ms = events_of(self.holdout.dataset, user_rows, self._fresh)
-        return self.served.queries(users, now_ms)
+        return self.served.queries(events_of(self.holdout.dataset, user_rows, self._fresh))
 
     @cached_property
     def _fresh(self) -> Pairs:
