@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.artifact import load_artifact, set_current
 from service.recommend import UserView, recommend
+from service.rules import candidates
 from service.settings import Settings
 from service.snapshot import Snapshot, build_snapshot
 from service.user_vector import UserVector
@@ -23,9 +24,14 @@ GENRES = ["Drama", "Comedy", "War"]
 METADATA = pa.table(
     {
         "genre": [GENRES[row % 3] for row in range(NUM_ITEMS)],
-        "year": [1990 + row % 17 for row in range(NUM_ITEMS)],
+        "year": [None if row % 11 == 5 else 1990 + row % 17 for row in range(NUM_ITEMS)],
     }
 )
+# They come while the service runs: after the training, before any test.
+NEW = {
+    f"new-{number}": {"genre": GENRES[number % 3], "year": 1992 + 3 * number} for number in range(5)
+}
+NAMES = [*(f"i{row}" for row in range(NUM_ITEMS)), *NEW]
 SIZES = {"num_users": 20, "num_items": NUM_ITEMS, "width": 8}
 
 _numbers = itertools.count()
@@ -33,22 +39,36 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module", params=["cpu", "ivf"])
 def world(request, tmp_path_factory, make_draft, publish, client_type, valkey_url) -> Iterator[Any]:
-    """A service with two versions of other vectors, one of which knows half of the items only."""
+    """A service with two versions of other vectors, one of which knows half of the items only.
+
+    With the inverted lists, filters are answered by searching, as they are in a large catalogue.
+    """
     with redis.Redis.from_url(valkey_url) as server:
         server.flushall()
     home = tmp_path_factory.mktemp("promises")
     root = home / "artifacts"
     half = NUM_ITEMS // 2
-    small = make_draft(**{**SIZES, "num_items": half}, seed=1, item_metadata=METADATA[:half])
-    drafts = [make_draft(**SIZES, item_metadata=METADATA), small]
+    given = {**SIZES, "category_fields": ["genre"]}
+    small = make_draft(**{**given, "num_items": half}, seed=1, item_metadata=METADATA[:half])
+    drafts = [make_draft(**given, item_metadata=METADATA), small]
     versions = [publish(root, draft=draft) for draft in drafts]
     set_current(root, "default", versions[0])
     options = {"home": home, "index": request.param, "redis_url": valkey_url}
     # A machine with other things to do must not make answers degraded: those are tested elsewhere.
     options |= {"redis_timeout_s": 10.0}
-    with client_type(Settings.load({}, **options)) as client:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        client_type(Settings.load({}, **options)) as client,
+    ):
+        if request.param == "ivf":
+            patch.setattr(candidates, "_SCANNED_ITEMS", 0)
+            patch.setattr(candidates, "_SCANNED_SHARE", 0.0)
+            patch.setattr(candidates, "_FETCHED_SHARE", 1.0)
         client.versions = versions
         client.root = root
+        for name, metadata in NEW.items():
+            put = client.http.put(f"/items/{name}", json={"metadata": metadata})
+            assert client.run(put).json()["recommendable"]
         yield client
 
 
@@ -57,6 +77,8 @@ def lives(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
     """What some people do one after the other, at the same time as each other."""
     step = st.one_of(
         st.tuples(st.just("post"), st.integers(0, NUM_ITEMS - 1)),
+        st.tuples(st.just("post"), st.integers(NUM_ITEMS, len(NAMES) - 1)),
+        st.tuples(st.just("page"), st.sampled_from([1, 5, 20])),
         st.tuples(st.just("ask"), st.sampled_from([1, 5, NUM_ITEMS])),
         st.tuples(st.just("ask many"), st.sampled_from([1, 5, NUM_ITEMS])),
     )
@@ -75,13 +97,25 @@ SLOW = settings(
 def test_a_posted_item_is_never_recommended_again_to_that_user(world, people, swaps) -> None:
     async def live(user: str, steps: list[tuple[str, int]]) -> None:
         posted: set[str] = set()
+        shown: set[str] = set()
+        cursor = None
         for what, number in steps:
             if what == "post":
-                event = {"user_id": user, "item_id": f"i{number}"}
+                event = {"user_id": user, "item_id": NAMES[number]}
                 assert (await world.http.post("/interactions", json=event)).status_code == 202
                 posted.add(event["item_id"])
                 continue
-            if what == "ask":
+            if what == "page":
+                shown = set() if cursor is None else shown
+                params = {"k": number, "cursor": cursor or ""}
+                response = await world.http.get(f"/recommend/{user}", params=params)
+                answers = [response.json()]
+                cursor = answers[0]["next_cursor"]
+                page = {item["item_id"] for item in answers[0]["items"]}
+                # Nor does a list that goes on, over a swap, repeat what its other pages had.
+                assert shown.isdisjoint(page)
+                shown |= page
+            elif what == "ask":
                 response = await world.http.get(f"/recommend/{user}", params={"k": number})
                 answers = [response.json()]
             else:
@@ -115,7 +149,8 @@ def test_a_posted_item_is_never_recommended_again_to_that_user(world, people, sw
             st.sampled_from(GENRES),
             st.integers(1985, 2010),
             st.integers(0, 12),
-            st.sampled_from([1, 7, NUM_ITEMS]),
+            st.sampled_from([1, 7, len(NAMES)]),
+            st.booleans(),
         ),
         min_size=1,
         max_size=8,
@@ -123,17 +158,23 @@ def test_a_posted_item_is_never_recommended_again_to_that_user(world, people, sw
     swaps=st.integers(0, 2),
 )
 def test_a_filter_is_never_violated(world, asked, swaps) -> None:
-    async def ask(user: int, genre: str, year: int, size: int, k: int) -> None:
-        rule = f'genre = "{genre}" and year >= {year} and year <= {year + size}'
+    async def ask(user: int, genre: str, year: int, size: int, k: int, is_range: bool) -> None:
+        years = f"year in {year}..{year + size}"
+        if not is_range:
+            years = f"year >= {year} and year <= {year + size}"
+        rule = f'genre = "{genre}" and {years}'
         params = {"filter": rule, "k": k, "metadata": True, "exclude_seen": False}
         response = await world.http.get(f"/recommend/u{user}", params=params)
         assert response.status_code == 200, response.text
         answer = response.json()
         known = NUM_ITEMS if answer["model_version"] == world.versions[0] else NUM_ITEMS // 2
+        items = {f"i{row}": item for row, item in enumerate(METADATA.to_pylist()[:known])} | NEW
         passing = [
-            f"i{row}"
-            for row, item in enumerate(METADATA.to_pylist()[:known])
-            if item["genre"] == genre and year <= item["year"] <= year + size
+            name
+            for name, item in items.items()
+            if item["genre"] == genre
+            and item["year"] is not None
+            and year <= item["year"] <= year + size
         ]
         found = [item["item_id"] for item in answer["items"]]
         assert set(found) <= set(passing)
