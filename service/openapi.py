@@ -3,6 +3,9 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp
 
 from service.access import needed_scope
 from service.schemas import problem_responses
@@ -16,6 +19,18 @@ _REFUSALS = (401, 403, 429)
 
 class GuardedFastAPI(FastAPI):
     """FastAPI whose document says which scope an operation needs, and how it is refused."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers around the routes, without those of FastAPI's that have nothing to do here.
+
+        Whatever fails is answered by our own middleware, which also limits bodies, and FastAPI's
+        telemetry is off.
+        """
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app = ExceptionMiddleware(app, self.exception_handlers)
+        for layer, arguments, options in reversed(self.user_middleware):
+            app = layer(app, *arguments, **options)
+        return app
 
     # Any: an OpenAPI document is JSON.
     def openapi(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,16 +22,18 @@ Vector: TypeAlias = NDArray[np.float32] | None
 _Query = TypeVar("_Query")
 
 
-@dataclass
 class _Search(Generic[_Query]):
     """What one request waits for."""
 
-    index: ItemIndex
-    query: _Query
-    k: int
-    found: asyncio.Future[Found | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    __slots__ = ("found", "index", "k", "query")
+
+    def __init__(
+        self, index: ItemIndex, query: _Query, k: int, found: asyncio.Future[Found | None]
+    ) -> None:
+        self.index = index
+        self.query = query
+        self.k = k
+        self.found = found
 
 
 class SearchQueue(Generic[_Query]):
@@ -81,10 +82,11 @@ class SearchQueue(Generic[_Query]):
             k: how many, at least 1; a few more may come.
             quick: whether one search is too short to be worth a thread.
         """
-        search = _Search(index, query, k)
+        loop = asyncio.get_running_loop()
+        search = _Search(index, query, k, loop.create_future())
         if quick:
             if not self._quick:
-                asyncio.get_running_loop().call_soon(self._do_quick)
+                loop.call_soon(self._do_quick)
             self._quick.append(search)
         else:
             self._long.append(search)
