@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.index import FlatCpuIndex
-from service.index.queue import SearchQueue
+from service.index.queue import BUSY_ROUNDS, SearchQueue
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
@@ -149,3 +149,51 @@ def test_whoever_went_away_does_not_disturb_the_others() -> None:
         return await stays
 
     assert len(ask(work)[1]) == 3
+
+
+async def rounds(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_where_several_ask_those_who_are_a_few_rounds_late_come_along() -> None:
+    index = Counted()
+
+    async def late(queue, query):
+        await rounds(BUSY_ROUNDS - 2)
+        return await queue.search(index, query, 3, quick=True)
+
+    async def work(queue):
+        at_once = [queue.search(index, q, 3, quick=True) for q in QUERIES[:2]]
+        return await asyncio.gather(*at_once, late(queue, QUERIES[2]))
+
+    found = ask(work)
+    assert index.sizes == [3]
+    expected = [np.argsort(-(ITEMS @ q))[:3].tolist() for q in QUERIES[:3]]
+    assert [rows for _, rows in found] == expected
+
+
+def test_who_asks_alone_waits_for_nobody() -> None:
+    index = Counted()
+
+    async def work(queue):
+        asked = asyncio.ensure_future(queue.search(index, QUERIES[0], 3, quick=True))
+        await rounds(2)
+        sizes = list(index.sizes)
+        await asked
+        return sizes
+
+    assert ask(work) == [1]
+
+
+def test_several_wait_for_a_few_rounds_and_no_longer() -> None:
+    index = Counted()
+
+    async def work(queue):
+        asked = [asyncio.ensure_future(queue.search(index, q, 3, quick=True)) for q in QUERIES[:2]]
+        await rounds(BUSY_ROUNDS + 1)
+        sizes = list(index.sizes)
+        await asyncio.gather(*asked)
+        return sizes
+
+    assert ask(work) == [2]
