@@ -78,6 +78,7 @@ def lives(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
     step = st.one_of(
         st.tuples(st.just("post"), st.integers(0, NUM_ITEMS - 1)),
         st.tuples(st.just("post"), st.integers(NUM_ITEMS, len(NAMES) - 1)),
+        st.tuples(st.just("like"), st.integers(0, 9)),
         st.tuples(st.just("page"), st.sampled_from([1, 5, 20])),
         st.tuples(st.just("ask"), st.sampled_from([1, 5, NUM_ITEMS])),
         st.tuples(st.just("ask many"), st.sampled_from([1, 5, NUM_ITEMS])),
@@ -100,8 +101,13 @@ def test_a_posted_item_is_never_recommended_again_to_that_user(world, people, sw
         shown: set[str] = set()
         cursor = None
         for what, number in steps:
-            if what == "post":
-                event = {"user_id": user, "item_id": NAMES[number]}
+            if what in ("post", "like"):
+                item = NAMES[number]
+                if what == "like":
+                    # What is about to come, on this list or its next page.
+                    best = (await world.http.get(f"/recommend/{user}", params={"k": 10})).json()
+                    item = best["items"][number % len(best["items"])]["item_id"]
+                event = {"user_id": user, "item_id": item}
                 assert (await world.http.post("/interactions", json=event)).status_code == 202
                 posted.add(event["item_id"])
                 continue
