@@ -18,6 +18,9 @@ SERVICE := service
 TORCH := torch==2.13.0
 endif
 BIN := $(VENV)/bin
+# As many tests at once as there are cores; WORKERS=0 runs one after the other.
+WORKERS ?= logical
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: run test test-redis lint format clean
 .DELETE_ON_ERROR:
@@ -25,12 +28,16 @@ BIN := $(VENV)/bin
 run: $(VENV)/.run
 	@$(BIN)/mutualrec demo --home $(HOME_FOLDER)
 
+# Each worker computes with one thread, and one that waits leaves the core to another.
+test test-redis: export OMP_NUM_THREADS := 1
+test test-redis: export OMP_WAIT_POLICY := PASSIVE
+
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-redis: $(VENV)/.dev
 	@if command -v redis-server > /dev/null; then \
-		MUTUALREC_TEST_SERVER=redis $(BIN)/pytest -m "store and not slow"; \
+		TEST_SERVER=redis $(PYTEST) -m "store and not slow"; \
 	else \
 		echo "this machine has no redis-server: the tests ran on Valkey alone"; \
 	fi

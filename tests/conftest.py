@@ -7,9 +7,9 @@ import pytest
 from benchmarks.servers import redis_program, running
 from mutualrec.valkey import private_valkey
 
-# Taken out of the environment: the program refuses variables with its prefix that it does not know.
-GIVEN_SERVER = os.environ.pop("MUTUALREC_TEST_REDIS_URL", None)
-GIVEN_PROGRAM = os.environ.pop("MUTUALREC_TEST_SERVER", "valkey")
+# Without the program's prefix: it refuses variables with its prefix that it does not know.
+GIVEN_SERVER = os.environ.get("TEST_REDIS_URL")
+GIVEN_PROGRAM = os.environ.get("TEST_SERVER", "valkey")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,17 +23,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server for the whole test session; `redis_url` empties it for each test.
 
-    By default a private Valkey server; with MUTUALREC_TEST_SERVER=redis the `redis-server` of this
-    machine. MUTUALREC_TEST_REDIS_URL names one that runs already: the tests run FLUSHALL on it, so
-    never name one that holds anything of value.
+    By default a private Valkey server; with TEST_SERVER=redis the `redis-server` of this machine.
+    TEST_REDIS_URL names one that runs already: the tests run FLUSHALL on it, so never name one that
+    holds anything of value. Each of several workers (`-n`) has a server of its own.
     """
     if GIVEN_SERVER is not None:
+        if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+            pytest.exit("TEST_REDIS_URL names one server, which each worker empties: use -n 0", 1)
         yield GIVEN_SERVER
         return
     if GIVEN_PROGRAM == "redis":
         program = redis_program()
         if program is None:
-            pytest.exit("MUTUALREC_TEST_SERVER=redis needs a redis-server on this machine", 1)
+            pytest.exit("TEST_SERVER=redis needs a redis-server on this machine", 1)
         with running(program, tmp_path_factory.mktemp("redis")) as server:
             yield server.url
         return

@@ -137,7 +137,8 @@ def train_run(
     )
     with torch.no_grad():
         folder.finish(vectors, model.item_factors(), result, model.state_dict())
-    draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")
+    if fitted.num_epochs:
+        draw_curves(folder.reports(), config.training.metric, folder.path / "curves.png")
     logger.info(
         "trained model=%s %s=%.4f epoch=%d seconds=%.1f",
         config.model,

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ datasets = ["demo"]
 
 [base]
 params = { embedding_dim = 8 }
-training = { max_epochs = 2, eval_every = 1, batch_size = 256 }
+training = { max_epochs = 2, eval_every = 1, batch_size = 256, num_threads = 1 }
 """
 
 
@@ -31,17 +32,32 @@ def demo(demo_path: Path) -> Dataset:
     return read_dataset(demo_path)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(Workspace(tmp_path / "home"), results=tmp_path / "results", configs=tmp_path)
+@pytest.fixture(scope="session")
+def place_in() -> Callable[[Path], Place]:
+    def make(folder: Path) -> Place:
+        return Place(Workspace(folder / "home"), results=folder / "results", configs=folder)
+
+    return make
 
 
-@pytest.fixture
-def experiment(tmp_path: Path) -> Callable[[str], Experiment]:
-    def write(text: str) -> Experiment:
-        path = tmp_path / "tiny.toml"
+@pytest.fixture(scope="session")
+def experiment_in() -> Callable[[Path, str], Experiment]:
+    def write(folder: Path, text: str) -> Experiment:
+        path = folder / "tiny.toml"
         # What comes before the first table belongs to the experiment itself.
         path.write_text(text if "title" in text else TINY.replace("\n[base]", f"{text}\n[base]"))
         return read_experiment(path)
 
     return write
+
+
+@pytest.fixture
+def place(place_in: Callable[[Path], Place], tmp_path: Path) -> Place:
+    return place_in(tmp_path)
+
+
+@pytest.fixture
+def experiment(
+    experiment_in: Callable[[Path, str], Experiment], tmp_path: Path
+) -> Callable[[str], Experiment]:
+    return partial(experiment_in, tmp_path)

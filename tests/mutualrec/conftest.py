@@ -18,6 +18,8 @@ class Result(NamedTuple):
 
 Invoke = Callable[..., Result]
 
+QUICK = ("--set", "max_epochs=1", "--set", "num_threads=1")
+
 
 @pytest.fixture
 def invoke(
@@ -58,7 +60,7 @@ def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("MUTUALREC_REDIS_URL", raising=False)
         for arguments in (
             ("import", "demo", root / "demo", "--users", 120, "--items", 60),
-            ("train", root / "demo", "--model", "bpr", "--set", "max_epochs=1"),
+            ("train", root / "demo", "--model", "bpr", *QUICK),
             ("train", root / "demo", "--model", "itemcf", "--param", "rank=8"),
             ("ensemble", root / "demo", "--weight", 0.5, "--weight", 1),
             ("publish", root / "demo"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.config import RunConfig
+from training.config import RunConfig, TrainingConfig
 from training.data.dataset import Dataset
 from training.ensemble import MemberVectors, average, choose_weights, concat
 from training.ensemble_folder import build_ensemble, evaluate_ensemble, read_ensemble
@@ -93,8 +93,8 @@ def runs(demo_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> lis
     made = []
     for model, params in (("bpr", {"embedding_dim": 8}), ("itemcf", {"rank": 16})):
         folder = RunFolder(tmp_path_factory.mktemp("runs") / model)
-        config = RunConfig(model=model, params=params)
-        train_run(demo_dataset, config, folder)
+        quick = TrainingConfig(max_epochs=20, num_threads=1)
+        train_run(demo_dataset, RunConfig(model=model, params=params, training=quick), folder)
         made.append(folder)
     return made
 

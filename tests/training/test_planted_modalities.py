@@ -1,11 +1,15 @@
 """Where content decides by construction, it must pay, and losing a part of it must cost."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from model_kinds import multimodal_names
 from planted import Shop, recall, trained, uninformative
 
+from models.recommender import Recommender
 from training.data.dataset import Dataset, read_dataset
 from training.data.importers.demo import import_demo
 from training.data.splits import cold_items, random_per_user
@@ -50,15 +54,21 @@ def cold_shop(dataset: Dataset) -> Shop:
     return Shop(build_inputs(dataset, split.train), split)
 
 
+@pytest.fixture(scope="module")
+def cold_trained(cold_shop: Shop) -> Callable[[str], Recommender]:
+    """Models that have seen no pair of the cold items, each trained once."""
+    return cache(lambda name: trained(name, cold_shop, cold_shop.inputs))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "factor"), [("bm3", 1.3), ("micro", 1.5), ("gnnmr", 2.0)])
 def test_items_without_interactions_are_told_apart_by_their_content(
-    name: str, factor: float, cold_shop: Shop
+    name: str, factor: float, cold_shop: Shop, cold_trained: Callable[[str], Recommender]
 ) -> None:
     cold = torch.zeros(cold_shop.inputs.num_items, dtype=torch.bool)
     cold[torch.from_numpy(cold_shop.split.validation.item_rows)] = True
-    model = trained(name, cold_shop, cold_shop.inputs)
-    by_interactions = trained("lightgcn", cold_shop, cold_shop.inputs)
+    model = cold_trained(name)
+    by_interactions = cold_trained("lightgcn")
     # To LightGCN all of them are the same: it finds them by chance among themselves, and never
     # among the others.
     assert recall(by_interactions, cold_shop) == 0.0
@@ -70,7 +80,7 @@ def test_items_without_interactions_are_told_apart_by_their_content(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("micro", 0.05), ("gnnmr", 0.1)])
 def test_items_without_interactions_are_found_among_all_others(
-    name: str, least: float, cold_shop: Shop
+    name: str, least: float, cold_shop: Shop, cold_trained: Callable[[str], Recommender]
 ) -> None:
     # By chance 0.025 of them would be, and LightGCN finds none.
-    assert recall(trained(name, cold_shop, cold_shop.inputs), cold_shop) > least
+    assert recall(cold_trained(name), cold_shop) > least

@@ -103,6 +103,13 @@ def test_a_run_leaves_settings_metrics_curves_and_result(
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_without_epochs_has_no_curves(
+    demo_dataset: Dataset, run_config: Make, tmp_path: Path
+) -> None:
+    train(demo_dataset, run_config("itemcf"), tmp_path)
+    assert not (tmp_path / "curves.png").exists()
+
+
 def test_training_raises_when_a_loss_is_not_finite(
     demo_dataset: Dataset, run_config: Make, tmp_path: Path
 ) -> None:
