@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 
 test-redis: $(VENV)/.dev
 	@if command -v redis-server > /dev/null; then \
-		TEST_SERVER=redis $(PYTEST) -m "store and not slow"; \
+		TEST_SERVER=redis $(PYTEST) -m "store and not slow and not any_server"; \
 	else \
 		echo "this machine has no redis-server: the tests ran on Valkey alone"; \
 	fi

@@ -49,8 +49,8 @@ class RunFolder:
 
     `config.json` the resolved settings, `metrics.jsonl` a line per epoch, `checkpoint.safetensors`
     the state to resume from, `embeddings.safetensors` and `result.json` the outcome,
-    `model.safetensors` the state of the trained model, `curves.png` the run's picture if it has epochs, `test.json`
-    and `test-users.safetensors` the one look at the test split.
+    `model.safetensors` the state of the trained model, `curves.png` the picture of its epochs if
+    there were any, `test.json` and `test-users.safetensors` the one look at the test split.
     """
 
     def __init__(self, path: Path) -> None:

@@ -14,9 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from command_line import run_commands
 
 MUTUALREC = Path(sys.executable).with_name("mutualrec")
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("MUTUALREC_")}
+ENVIRONMENT = {
+    **{k: v for k, v in os.environ.items() if not k.startswith("MUTUALREC_")},
+    # New versions are looked for more often than by default, so that nobody waits for them here.
+    "MUTUALREC_POLL_INTERVAL_S": "0.2",
+}
 QUICK = ["--set", "max_epochs=4", "--set", "eval_every=2", "--set", "num_threads=1"]
 
 
@@ -105,15 +110,14 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which a small ensemble of MICRO and ItemCF is published."""
     home = tmp_path_factory.mktemp("published")
     data = home / "data"
-    for arguments in (
+    run_commands(
+        home,
         ("import", "demo", data, "--users", 300, "--items", 120),
         ("train", data, "--model", "micro", *QUICK),
         ("train", data, "--model", "itemcf", "--param", "rank=32"),
         ("ensemble", data, "--weight", 1.0, "--weight", 0.5),
         ("publish", data),
-    ):
-        done = mutualrec(*arguments, home=home)
-        assert done.returncode == 0, done.stderr
+    )
     return home
 
 

@@ -3,19 +3,16 @@
 ``FAULT_KILLS=20 python -m pytest tests/faults`` is what the published counts are from.
 """
 
-import logging
 import os
 import random
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from command_line import run_commands
 from training_world import World
-
-from mutualrec.main import run
 
 
 @pytest.fixture(scope="session")
@@ -36,23 +33,16 @@ def rng() -> random.Random:
 def published_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which two small members are published, one of them trained by epochs."""
     home = tmp_path_factory.mktemp("faults")
-    data = str(home / "data")
+    data = home / "data"
     quick = ("--set", "max_epochs=4", "--set", "eval_every=1", "--set", "num_threads=1")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUTUALREC_HOME", str(home))
-        patch.delenv("MUTUALREC_REDIS_URL", raising=False)
-        for arguments in (
-            ("import", "demo", data, "--users", "300", "--items", "100"),
-            ("train", data, "--model", "lightgcn", "--param", "embedding_dim=8", *quick),
-            ("train", data, "--model", "itemcf", "--param", "rank=16"),
-            ("ensemble", data, "--weight", "1.0", "--weight", "0.5"),
-            ("publish", data),
-        ):
-            patch.setattr(sys, "argv", ["mutualrec", *arguments])
-            with pytest.raises(SystemExit) as stop:
-                run()
-            assert not stop.value.code
-    logging.getLogger().handlers.clear()
+    run_commands(
+        home,
+        ("import", "demo", data, "--users", 300, "--items", 100),
+        ("train", data, "--model", "lightgcn", "--param", "embedding_dim=8", *quick),
+        ("train", data, "--model", "itemcf", "--param", "rank=16"),
+        ("ensemble", data, "--weight", 1.0, "--weight", 0.5),
+        ("publish", data),
+    )
     return home
 
 

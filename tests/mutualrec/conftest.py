@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from command_line import run_commands
 
 from mutualrec.main import run
 
@@ -55,21 +56,14 @@ def demo(invoke: Invoke, tmp_path: Path) -> Path:
 def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset, two runs, an ensemble and a version, made once."""
     root = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUTUALREC_HOME", str(root / "var"))
-        patch.delenv("MUTUALREC_REDIS_URL", raising=False)
-        for arguments in (
-            ("import", "demo", root / "demo", "--users", 120, "--items", 60),
-            ("train", root / "demo", "--model", "bpr", *QUICK),
-            ("train", root / "demo", "--model", "itemcf", "--param", "rank=8"),
-            ("ensemble", root / "demo", "--weight", 0.5, "--weight", 1),
-            ("publish", root / "demo"),
-        ):
-            patch.setattr(sys, "argv", ["mutualrec", *map(str, arguments)])
-            with pytest.raises(SystemExit) as stop:
-                run()
-            assert not stop.value.code
-    logging.getLogger().handlers.clear()
+    run_commands(
+        root / "var",
+        ("import", "demo", root / "demo", "--users", 120, "--items", 60),
+        ("train", root / "demo", "--model", "bpr", *QUICK),
+        ("train", root / "demo", "--model", "itemcf", "--param", "rank=8"),
+        ("ensemble", root / "demo", "--weight", 0.5, "--weight", 1),
+        ("publish", root / "demo"),
+    )
     return root
 
 

@@ -10,6 +10,8 @@ import redis
 from service.artifact import VERSIONS_CHANNEL, current_version
 from service.scheduling.status import Judgement, read_status
 
+pytestmark = pytest.mark.any_server
+
 REFUSING = ("--gate", "max_norm_change=1")
 
 

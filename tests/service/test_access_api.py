@@ -10,6 +10,8 @@ from service.access import needed_scope
 from service.errors import KeysMissing
 from service.keys import create_key, retire_secret, revoke_key, rotate_key
 
+pytestmark = pytest.mark.any_server
+
 EVENT = {"user_id": "u1", "item_id": "i3"}
 OPEN = {"/health/live", "/health/ready", "/health/startup", "/metrics"}
 

@@ -16,6 +16,8 @@ from service.artifact import set_current
 from service.experiments import definition, schemas
 from service.settings import Settings
 
+pytestmark = pytest.mark.any_server
+
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 ENDPOINTS = [

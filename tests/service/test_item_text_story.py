@@ -21,6 +21,8 @@ from training.retrain import retrain
 from training.run_folder import RunFolder
 from training.runs import train_run
 
+pytestmark = pytest.mark.any_server
+
 TEXTS = ("brass lamp", "sofa", "light")
 
 

@@ -18,6 +18,8 @@ from service.app import create_app
 from service.artifact import set_current
 from service.settings import Settings
 
+pytestmark = pytest.mark.any_server
+
 DOCUMENTED = [
     "not_a_server_error",
     "status_code_conformance",

@@ -19,6 +19,8 @@ from service.settings import Settings
 from service.snapshot import Snapshot, build_snapshot
 from service.user_vector import UserVector
 
+pytestmark = pytest.mark.any_server
+
 NUM_ITEMS = 60
 GENRES = ["Drama", "Comedy", "War"]
 METADATA = pa.table(

@@ -30,6 +30,8 @@ from mutualrec.client import (
 from service.events import keys_of, partition_of
 from service.keys import create_key
 
+pytestmark = pytest.mark.any_server
+
 ROOT = Path(__file__).parents[2]
 STRANGE_IDS = ["a/b", "..", ".", "ü n/ï?c=%2F#", "\n", "%41", "a+b c", "💡", "x" * 256, "\x00"]
 

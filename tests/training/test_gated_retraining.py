@@ -18,6 +18,8 @@ from training.gate import verdict
 from training.job import Policy
 from training.retrain import Outcome
 
+pytestmark = pytest.mark.any_server
+
 
 def gate_of(shop: Shop, version: str):
     return read_manifest(shop.home / "artifacts", "default", version).gate

@@ -13,6 +13,8 @@ from training.errors import RetrainingBusy
 from training.event_log import read_events, watermark_of
 from training.retrain import Outcome
 
+pytestmark = pytest.mark.any_server
+
 
 def test_without_events_nothing_is_published(shop):
     before = shop.current

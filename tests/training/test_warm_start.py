@@ -18,6 +18,8 @@ from training.runs import train_run
 from training.validating import labelled, newest_of_users
 from training.warm_start import WarmStart, carry_over, find_runs, warm_start
 
+pytestmark = pytest.mark.any_server
+
 
 class Small(torch.nn.Module):
     def __init__(self, users: int, items: int, width: int = 2) -> None:
