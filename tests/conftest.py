@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from benchmarks.servers import redis_program, running
 from mutualrec.valkey import private_valkey
@@ -10,6 +11,10 @@ from mutualrec.valkey import private_valkey
 # Without the program's prefix: it refuses variables with its prefix that it does not know.
 GIVEN_SERVER = os.environ.get("TEST_REDIS_URL")
 GIVEN_PROGRAM = os.environ.get("TEST_SERVER", "valkey")
+
+# Nothing is timed: a machine with other things to do is no fault of the code.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
