@@ -74,7 +74,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: self.http.get("/health/ready").status_code == 200, 30)
+        wait_until(lambda: self.http.get("/health/ready").status_code == 200, 120)
 
     def kill(self) -> None:
         """Kill -9: no handler runs, nothing is flushed."""
@@ -85,7 +85,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=60)
         self.http.close()
 
     def recommend(self, user: str, **params: object) -> dict[str, object]:

@@ -48,7 +48,7 @@ def test_a_training_that_is_asked_for_is_served_and_reported(server, scheduler):
     run = status()["last_run"]
     assert run["request_id"] == asked.json()["request_id"]
     assert (run["state"], run["exit_code"] in (0, 20)) == ("finished", True)
-    wait_until(lambda: server.version() == run["version"], 10)
+    wait_until(lambda: server.version() == run["version"], 60)
     assert status()["scheduler"]["next_run_at"].endswith("-01-01T00:00:00.000Z")
     log = server.home / "scheduler.log"
     wait_until(lambda: "trained catalog=" in log.read_text(), 60)

@@ -33,13 +33,13 @@ def test_a_posted_interaction_changes_the_next_answer_and_the_next_version(serve
 
     retrained = run("retrain")
     assert retrained.returncode == 0, retrained.stderr
-    wait_until(lambda: server.version() != first, 5)
+    wait_until(lambda: server.version() != first, 60)
     second = server.version()
     assert before[0] not in server.items(USER, k=100)
     assert run("retrain").returncode == 10
 
     assert run("rollback").returncode == 0
-    wait_until(lambda: server.version() == first, 5)
+    wait_until(lambda: server.version() == first, 60)
     assert before[0] not in server.items(USER, k=100)
     assert second in run("versions").stdout
 
@@ -57,7 +57,7 @@ def test_a_new_user_gets_popular_items_then_personal_ones_then_a_trained_vector(
     assert not {item["item_id"] for item in personal} & set(liked)
     first = server.version()
     assert run("retrain").returncode == 0
-    wait_until(lambda: server.version() != first, 5)
+    wait_until(lambda: server.version() != first, 60)
     trained = server.recommend("newcomer")["items"]
     assert {item["source"] for item in trained} == {"model"}
     assert not {item["item_id"] for item in trained} & set(liked)
