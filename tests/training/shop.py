@@ -22,7 +22,7 @@ REFUSING = Policy(limits=Limits(max_norm_change=1.0, latency_floor_ms=1e6))
 LENIENT = Policy(
     limits=Limits(
         max_loss=1.0, min_coverage=0.0, max_popularity=1e6, max_norm_change=1e6, max_empty=1.0,
-        min_users=10_000, latency_floor_ms=1e6,
+        min_users=10_000, min_kept=0.0, latency_floor_ms=1e6,
     )
 )  # fmt: skip
 

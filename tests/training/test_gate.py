@@ -13,7 +13,7 @@ from training.data.dataset import Dataset
 from training.data.splits import positive_pairs
 from training.errors import DataError
 from training.gate.contender import Contender
-from training.gate.holdout import Holdout, minus, seen_pairs, training_part
+from training.gate.holdout import Holdout, hold_out, minus, seen_pairs, training_part
 from training.gate.limits import Limits, parse_limits
 from training.gate.quality import compare
 from training.gate.soundness import check_search
@@ -69,6 +69,24 @@ def test_a_candidate_of_stale_data_is_refused(judging, champion, holdout):
     report = judging.judge(champion, holdout, until(judging.dataset, 0.05), LIMITS)
     assert report.refused
     assert not check(report, "ndcg@20").passed
+
+
+def test_a_candidate_of_data_that_lost_what_the_champion_knows_is_refused(judging, champion):
+    old = until(judging.dataset, 0.35)
+    holdout = hold_out(old, champion, LIMITS)
+    # Nothing in the old data is new to the champion, so that no ranking can be judged.
+    assert len(holdout.pairs) == 0
+    report = judging.judge(champion, holdout, training_part(holdout), LIMITS)
+    kept = check(report, "kept interactions")
+    assert (report.refused, kept.passed) == (True, False)
+    # Half of the champion's share; some pairs happened in both halves.
+    assert 0.4 < kept.value < 0.6
+    assert "has an import or a log been lost?" in kept.reason
+
+
+def test_the_data_that_the_champion_knows_and_more_is_kept_whole(judging, champion, holdout):
+    report = judging.judge(champion, holdout, training_part(holdout), LIMITS)
+    assert check(report, "kept interactions").value == 1.0
 
 
 def test_one_list_for_all_shows_fewer_items_and_more_popular_ones(judging, champion, holdout):

@@ -39,7 +39,7 @@ def test_the_judgement_of_a_version_is_in_its_manifest(shop):
     assert 10 < gate.holdout_users == gate.holdout_pairs <= 20
     assert "too few to judge" in gate.checks[0].reason
     assert {check.name for check in gate.checks} == {
-        *("ndcg@20", "ndcg@20 of cold users", "coverage", "popularity bias"),
+        *("ndcg@20", "ndcg@20 of cold users", "kept interactions", "coverage", "popularity bias"),
         *("finite vectors", "empty vectors", "vector lengths", "index recall", "search latency"),
     }
     assert HOLDOUT in read_manifest(shop.home / "artifacts", "default", version).files

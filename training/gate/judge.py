@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from service.artifact import Artifact, GateReport
 from training.gate.contender import Contender
 from training.gate.holdout import Holdout
+from training.gate.kept import check_kept
 from training.gate.limits import Limits
 from training.gate.lists import check_lists
 from training.gate.quality import check_quality
@@ -42,6 +43,7 @@ def judge(
     new = Contender(candidate, serve(candidate), holdout)
     checks = (
         *check_quality(old, new, limits),
+        check_kept(champion, holdout, limits),
         *check_lists(old, new, limits),
         *check_vectors(champion, candidate, limits),
         *check_search(old, new, limits),

@@ -23,6 +23,7 @@ class Limits:
         min_users: Rankings of fewer users are too few to judge by.
         max_loss: Share of the champion's mean NDCG@20 that a candidate may lose.
         cold_pairs: A user with fewer known interactions is cold.
+        min_kept: Least share of the champion's interactions that must still be in the data.
         min_coverage: Least share of the champion's number of different items in the lists.
         max_popularity: Most times as popular items in the lists as in the champion's.
         max_norm_change: Most times as long, or as short, vectors as the champion's.
@@ -39,6 +40,7 @@ class Limits:
     min_users: Annotated[int, Field(ge=1)] = 20
     max_loss: Share = 0.1
     cold_pairs: Number = 5
+    min_kept: Share = 0.8
     min_coverage: Share = 0.5
     max_popularity: Factor = 2.0
     max_norm_change: Factor = 10.0
