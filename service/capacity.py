@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.index.products import is_kept_transposed
+
 # Measured on Valkey 9.1 with event ids of 36 bytes and other ids of about 10; longer ids add
 # their length. Histories stay this small while zset-max-listpack-entries is at least their cap.
 EVENT_BYTES = 100
@@ -75,6 +77,8 @@ def estimate(load: Load) -> Capacity:
     remembered = load.events_per_day * load.dedupe_ttl_s // _DAY_S
     history = HISTORY_BYTES + load.items_per_history * HISTORY_ITEM_BYTES
     num_ids = load.num_users + load.num_items
+    item_bytes = load.num_items * load.width * VALUE_BYTES
+    again = item_bytes if is_kept_transposed(load.num_items, item_bytes) else 0
     return Capacity(
         redis={
             "events that wait to be drained": waiting * EVENT_BYTES,
@@ -83,6 +87,10 @@ def estimate(load: Load) -> Capacity:
         },
         once={"program": PROGRAM_BYTES},
         shared={"vectors": num_ids * load.width * VALUE_BYTES},
-        per_worker={"changed pages": WORKER_BYTES, "ids": num_ids * ID_BYTES},
+        per_worker={
+            "changed pages": WORKER_BYTES,
+            "ids": num_ids * ID_BYTES,
+            "vectors of a small catalog, transposed": again,
+        },
         workers=load.workers,
     )

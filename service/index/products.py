@@ -17,9 +17,14 @@ _GROUPS_PER_RESULT = 8
 
 def exact_index(items: NDArray[np.float32]) -> ItemIndex:
     """Search that scores every item [I, D] float32 on the CPU, as quick as the size allows."""
-    if len(items) >= MIN_ITEMS and items.nbytes <= MAX_BYTES:
+    if is_kept_transposed(len(items), items.nbytes):
         return TransposedIndex(items)
     return FlatCpuIndex(items)
+
+
+def is_kept_transposed(num_items: int, num_bytes: int) -> bool:
+    """Whether a process keeps the vectors of a catalog a second time, transposed."""
+    return num_items >= MIN_ITEMS and num_bytes <= MAX_BYTES
 
 
 class TransposedIndex:

@@ -36,6 +36,16 @@ def test_a_worker_more_adds_no_vectors():
     assert two.service_bytes - one.service_bytes == sum(one.per_worker.values())
 
 
+def test_every_worker_keeps_the_vectors_of_a_small_catalog_a_second_time():
+    def copy(num_items: int) -> int:
+        needed = estimate(Load(**{**vars(LOAD), "num_items": num_items, "width": 100}))
+        return needed.per_worker["vectors of a small catalog, transposed"]
+
+    assert copy(1_000) == 0
+    assert copy(10_000) == 10_000 * 100 * 4
+    assert copy(100_000) == 0
+
+
 def test_bytes_per_event_are_those_of_a_real_server(redis_url):
     now = time.time_ns() // 1_000_000
     events = [
