@@ -16,7 +16,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("keep", KEPT, ids=str)
+@pytest.mark.parametrize("keep", KEPT, ids=["everything", "both", "image", "text", "nothing"])
 @pytest.mark.parametrize("labelled", [True, False])
 def test_margins_are_those_of_the_masked_model(
     keep: frozenset[str] | None, labelled: bool, triples: Batch
