@@ -90,7 +90,10 @@ def contract(
     for operations in document["paths"].values():
         for operation in operations.values():
             del operation["security"]
-    schema = schemathesis.openapi.from_dict(document)
+    # By default a body that is wrong and too large must not be refused with 413.
+    refused = {"negative_data_rejection": {"expected-statuses": ["4xx"]}}
+    config = schemathesis.Config.from_dict({"checks": refused})
+    schema = schemathesis.openapi.from_dict(document, config=config)
     schema.config.update(base_url=f"http://127.0.0.1:{port}")
     yield schema
     server.should_exit = True
