@@ -10,6 +10,7 @@ from service.catalogs import Catalogs
 from service.erasure.lifting import lift_marks
 from service.erasure.marks import MarkStore
 from service.errors import StoreUnavailable
+from service.following import Follower
 
 if TYPE_CHECKING:
     from service.state import ServiceState
@@ -27,20 +28,19 @@ async def catch_up(state: "ServiceState", catalog: str) -> None:
             await state.erasures.catch_up(catalog, for_request=True)
 
 
-class ErasureFollower:
+class ErasureFollower(Follower):
     """Tells this worker's catalogs whom any worker or command erased.
 
     A user's history says it too, and at once; this is for what is asked of a version without
     reading one, for the time when Redis does not reply, and for when the history is gone.
     """
 
+    followed = "erasures"
+
     def __init__(self, catalogs: Catalogs, marks: MarkStore) -> None:
         """Reads nothing yet."""
-        self._catalogs = catalogs
+        super().__init__(catalogs)
         self._marks = marks
-        self._numbers: dict[str, int] = {}
-        self._following = asyncio.Lock()
-        self._stopped = False
 
     async def catch_up(self, catalog: str, *, for_request: bool = False) -> None:
         """Takes in every erasure so far: one look at Redis unless there are new ones.
@@ -67,26 +67,3 @@ class ErasureFollower:
         """Lifts what no version needs any more, as far as Redis replies."""
         with suppress(StoreUnavailable):
             await lift_marks(self._marks, root, catalog)
-
-    def stop(self) -> None:
-        """Ends `poll` after its round: a cancellation can get lost in a client's time limit."""
-        self._stopped = True
-
-    async def catch_up_all(self) -> None:
-        """Catches up with all catalogs as far as Redis replies."""
-        for catalog in self._catalogs.names:
-            try:
-                await self.catch_up(catalog)
-            except StoreUnavailable:
-                break  # The next round asks again; what is known goes on being hidden.
-            except Exception:
-                # One mark that cannot be understood must not end the following of others.
-                logger.exception("following the erasures of catalog=%s failed", catalog)
-
-    async def poll(self, interval_s: float) -> None:
-        """Catches up until it is stopped."""
-        while True:
-            await self.catch_up_all()
-            if self._stopped:
-                return
-            await asyncio.sleep(interval_s)
