@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from command_line import run_commands
+from eventually import wait_until
 
 MUTUALREC = Path(sys.executable).with_name("mutualrec")
 ENVIRONMENT = {
@@ -42,16 +42,6 @@ def mutualrec(
             process.kill()
             out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.05)
-    pytest.fail(f"it did not happen within {seconds} s")
 
 
 class Server:

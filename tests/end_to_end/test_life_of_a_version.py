@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from eventually import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,16 +22,6 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("MUTUALRE
 PROGRAM = (sys.executable, "-m", "mutualrec.main")
 USER, STRANGER = "user-007", "nobody knows me"
 ZEROS = {"history in Redis: 0", "waiting events in Redis: 0", "rows of the event log: 0"}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.1)
-    pytest.fail(f"it did not happen within {seconds} s")
 
 
 class Service:
