@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 logger = logging.getLogger(__name__)
 
@@ -58,21 +59,33 @@ def run_limited(command: Sequence[str], limits: Limits) -> Ended:
     started = time.monotonic()
     # OpenMP's threads would otherwise spin while they wait for a core that they share.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    with ThreadPoolExecutor(1, thread_name_prefix="spawn") as spawn:
-        # A signal interrupts this thread only, so that it cannot lose a process that was just made.
+    allowed = SimpleQueue[bool]()
+
+    def spawn() -> subprocess.Popen[bytes] | None:
+        if not allowed.get():
+            return None
         # A session of its own: Ctrl-C reaches the scheduler only, which stops it in order.
-        spawned = spawn.submit(
-            subprocess.Popen[bytes], command, env=environment, start_new_session=True
-        )
+        return subprocess.Popen(command, env=environment, start_new_session=True)
+
+    # A signal interrupts this thread only, so that it cannot lose a process that was just made;
+    # none is made before its future is held here.
+    with ThreadPoolExecutor(1, thread_name_prefix="spawn") as spawner:
+        spawned = None
         try:
+            spawned = spawner.submit(spawn)
+            allowed.put(True)
             process = spawned.result()
+            assert process is not None
             _be_polite(process.pid, limits)
             code = process.wait(timeout=limits.max_s)
         except subprocess.TimeoutExpired:
             logger.error("the training is stopped: it took longer than %g s", limits.max_s)
             code = TIMED_OUT
         finally:
-            _stop(spawned.result(), limits.grace_s)
+            allowed.put(False)
+            made = None if spawned is None else spawned.result()
+            if made is not None:
+                _stop(made, limits.grace_s)
     return Ended(code, time.monotonic() - started)
 
 

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
+from mutualrec.retraining import child
 from mutualrec.retraining.child import TIMED_OUT, Ended, Limits, run_limited
 from mutualrec.retraining.cron import CronInvalid, cron_trigger
 from mutualrec.retraining.scheduler import Scheduler
@@ -219,6 +222,25 @@ def test_whatever_ends_the_wait_ends_the_training(tmp_path):
         signal.signal(signal.SIGUSR1, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_signal_before_the_training_is_made_makes_none(monkeypatch):
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *args, **kwargs):
+            super().submit(*args, **kwargs)
+            raise Stop
+
+    class Recorded(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **_: object) -> None:
+            made.append(command)
+            raise OSError("refused by the test")
+
+    made: list[list[str]] = []
+    monkeypatch.setattr(child, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    with pytest.raises(Stop):
+        run_limited(shell("true"), QUICK)
+    assert made == []
 
 
 def _raise(*_: object) -> None:
