@@ -7,7 +7,8 @@ items each user is known to have), ``popularity.safetensors`` (interactions per 
 ``content.safetensors`` (the modalities' vectors), ``funds.safetensors`` with ``funds.json`` (the
 positions of fund companies, in their catalogs only) and any extra file the manifest lists.
 ``<root>/<catalog>/CURRENT`` names the version being served, ``PINNED`` the one it must stay at if
-any, ``FENCE`` the newest trainer's token. No pickle anywhere.
+any, ``SERVED`` those that were current before, ``FENCE`` the newest trainer's token. No pickle
+anywhere.
 
 This module is the contract between training and service; import from here only.
 """

@@ -7,7 +7,7 @@ from typing import Literal
 from service.artifact_reader import read_manifest
 from service.errors import ArtifactError, ArtifactNotFound
 from service.manifest import ManifestModel
-from service.publishing.pointer import pinned_version
+from service.publishing.pointer import pinned_version, served_versions
 from service.versions import current_version, list_versions
 
 State = Literal["current", "published", "refused", "held", "damaged"]
@@ -20,8 +20,8 @@ class ListedVersion:
     Attributes:
         version: its name.
         state: ``current``; ``published``, it was current or may become so; ``refused`` by the gate
-            and kept to be looked at; ``held`` by a pin from becoming current; ``damaged``, its
-            manifest cannot be read.
+            and kept to be looked at, never current; ``held`` by a pin from becoming current, and
+            never it since; ``damaged``, its manifest cannot be read.
         pinned: whether the catalog is pinned to it.
         manifest: what it says of itself, None if damaged.
     """
@@ -45,12 +45,12 @@ def describe_versions(root: Path, catalog: str) -> list[ListedVersion]:
             f"catalog {catalog!r} was never published under {root}; "
             "publish one with `mutualrec publish`"
         )
-    pinned = pinned_version(root, catalog)
-    return [_describe(root, catalog, name, current, pinned) for name in names]
+    pinned, served = pinned_version(root, catalog), served_versions(root, catalog)
+    return [_describe(root, catalog, name, current, pinned, name in served) for name in names]
 
 
 def previous_version(root: Path, catalog: str) -> str:
-    """Where a rollback goes: the newest older version that was not refused.
+    """Where a rollback goes: the newest older version that was current or not refused.
 
     Raises:
         ArtifactNameInvalid: the catalog's name is not allowed.
@@ -73,7 +73,7 @@ def previous_version(root: Path, catalog: str) -> str:
 
 
 def _describe(
-    root: Path, catalog: str, name: str, current: str | None, pinned: str | None
+    root: Path, catalog: str, name: str, current: str | None, pinned: str | None, served: bool
 ) -> ListedVersion:
     try:
         manifest = read_manifest(root, catalog, name)
@@ -82,6 +82,8 @@ def _describe(
     state: State = "published"
     if name == current:
         state = "current"
+    elif served:
+        pass  # somebody promoted it in spite of the gate
     elif manifest.gate is not None and manifest.gate.refused:
         state = "refused"
     elif manifest.gate is not None and manifest.gate.pinned_to is not None:

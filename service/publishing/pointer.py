@@ -13,6 +13,7 @@ number stands there. Both happen under the lock, so:
   overwritten unseen.
 
 ``PINNED`` names the version that a catalog is pinned to; while it is there nothing moves.
+``SERVED`` names the versions that were current, whatever the gate had said of them.
 """
 
 import fcntl
@@ -32,6 +33,7 @@ from service.errors import (
 from service.versions import (
     check_catalog,
     current_version,
+    list_versions,
     require_version,
     set_current,
     write_small_file,
@@ -39,6 +41,7 @@ from service.versions import (
 
 FENCE = "FENCE"
 PINNED = "PINNED"
+SERVED = "SERVED"
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def promote(
                 f"catalog {catalog!r} was moved from {expected} to {before or 'no version'} in the"
                 " meantime; judge the candidate against that one"
             )
+        _note_served(folder, before)
         set_current(root, catalog, version)
     return before
 
@@ -146,6 +150,15 @@ def pinned_version(root: Path, catalog: str) -> str | None:
     except FileNotFoundError:
         return None
     return text.strip()
+
+
+def served_versions(root: Path, catalog: str) -> frozenset[str]:
+    """The versions known to have been current before the one that is."""
+    try:
+        text = (root / check_catalog(catalog) / SERVED).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(text.split())
 
 
 def pin(root: Path, catalog: str, version: str) -> None:
@@ -161,6 +174,7 @@ def pin(root: Path, catalog: str, version: str) -> None:
         # In this order a crash in between leaves a pinned catalog that was not moved yet, and the
         # same call goes on from there.
         write_small_file(folder / PINNED, f"{version}\n")
+        _note_served(folder, _current_or_none(root, catalog))
         set_current(root, catalog, version)
 
 
@@ -170,6 +184,16 @@ def unpin(root: Path, catalog: str) -> str | None:
         version = pinned_version(root, catalog)
         (folder / PINNED).unlink(missing_ok=True)
     return version
+
+
+def _note_served(folder: Path, version: str | None) -> None:
+    """Adds a version, before it is replaced; those that were deleted are left out."""
+    root, catalog = folder.parent, folder.name
+    known = served_versions(root, catalog)
+    if version is None or version in known:
+        return
+    names = (known | {version}).intersection(list_versions(root, catalog))
+    write_small_file(folder / SERVED, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _check_fence(root: Path, catalog: str, token: int) -> None:

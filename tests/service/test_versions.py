@@ -34,6 +34,7 @@ from service.errors import (
     TrainerFenced,
     VersionPinned,
 )
+from service.publishing.pointer import served_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -127,6 +128,28 @@ def test_a_version_that_a_pin_held_was_never_served(tmp_path, versions):
     assert [one.state for one in describe_versions(tmp_path, "default")][1] == "held"
     assert previous_version(tmp_path, "default") == versions[0]
     assert prune_versions(tmp_path, "default", keep=1).deleted == []
+
+
+@pytest.mark.parametrize("verdict", ["refused", "held"])
+@pytest.mark.parametrize("move", [promote, pin])
+def test_a_version_that_was_promoted_by_hand_can_be_gone_back_to(tmp_path, versions, verdict, move):
+    judged = report(versions[0], passed=verdict == "held")
+    pinned_to = versions[0] if verdict == "held" else None
+    record_gate(
+        tmp_path, "default", versions[1], judged.model_copy(update={"pinned_to": pinned_to})
+    )
+    promote(tmp_path, "default", versions[1])
+    move(tmp_path, "default", versions[2])
+    assert previous_version(tmp_path, "default") == versions[1]
+    assert describe_versions(tmp_path, "default")[1].state == "published"
+
+
+def test_what_was_served_is_forgotten_with_the_version(tmp_path, versions):
+    set_current(tmp_path, "default", versions[0])
+    promote(tmp_path, "default", versions[2])
+    assert prune_versions(tmp_path, "default", keep=1).deleted == [versions[0]]
+    promote(tmp_path, "default", versions[1])
+    assert served_versions(tmp_path, "default") == {versions[2]}
 
 
 def test_without_an_older_version_there_is_nothing_to_go_back_to(tmp_path, versions):
