@@ -1,6 +1,6 @@
-"""Seconds of one epoch of LightGCN and of one full-ranking evaluation, and peak memory.
+"""Seconds of one epoch and of one full-ranking evaluation of every model, and peak memory.
 
-python -m benchmarks.speed data/baby
+python -m benchmarks.speed data/amazon-baby
 """
 
 import argparse
@@ -14,16 +14,15 @@ import torch
 from benchmarks.rows import Row, command_line, commit, machine, write_rows
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig, read_run_config
-from training.data.dataset import read_dataset
+from training.data.dataset import Dataset, read_dataset
 from training.data.splits import Pairs, make_split
 from training.evaluation import evaluate
 from training.inputs import build_inputs
-from training.registry import build_model, parse_params
+from training.registry import build_model, model_names, parse_params
 from training.strategies.strategy import Strategy
 from training.trainer import EpochReport, Trainer
 
 CONFIGS = Path(__file__).parent / "configs"
-EPOCHS = 7
 EVALUATIONS = 5
 
 
@@ -49,41 +48,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--models", nargs="+", default=["lightgcn", "micro", "bpr"])
+    parser.add_argument("--epochs", type=int, default=7, help="of each model, at least 2")
+    parser.add_argument("--models", nargs="+", default=model_names())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     dataset = read_dataset(arguments.dataset)
-    split = make_split(dataset, "official", 0)
-    inputs = build_inputs(dataset, split.train)
-    rows = []
     for name in arguments.models:
-        settings = read_run_config(CONFIGS / f"{dataset.name}.toml", model=name, seed=0)
-        model = build_model(name, parse_params(name, settings.params), inputs, 0)
-        storage = Discard()
-        config = TrainingConfig(max_epochs=EPOCHS, eval_every=EPOCHS, num_threads=arguments.threads)
-        empty = Pairs.of(split.train.user_rows[:0], split.train.item_rows[:0])
-        Trainer(Strategy(model), split.train, empty, config, 0, storage).fit()
-        # The first epoch warms caches up.
-        rows.append(_row(dataset.name, name, "epoch_seconds", storage.seconds[1:], arguments))
-        seconds = []
-        for _ in range(EVALUATIONS):
-            begin = time.perf_counter()
-            evaluate(model.scorer(), split.validation, split.train, dataset.num_users)
-            seconds.append(time.perf_counter() - begin)
-        rows.append(_row(dataset.name, name, "evaluation_seconds", seconds, arguments))
+        write_rows("speed", measure(dataset, name, arguments.threads, arguments.epochs))
+
+
+def measure(dataset: Dataset, name: str, threads: int, epochs: int) -> list[Row]:
+    """Train a model in batches of 2,048 and with its other settings, then evaluate it.
+
+    Args:
+        dataset: Its settings are those of its file in `configs`.
+        name: The model; nothing is measured of one that has nothing to train.
+        threads: Of PyTorch.
+        epochs: At least 2; the first warms caches up and does not count.
+    """
+    split = make_split(dataset, "auto", 0)
+    inputs = build_inputs(dataset, split.train)
+    settings = read_run_config(_settings_of(dataset), model=name, seed=0)
+    model = build_model(name, parse_params(name, settings.params), inputs, 0)
+    if not list(model.parameters()):
+        return []
+    storage = Discard()
+    config = TrainingConfig(max_epochs=epochs, eval_every=epochs, num_threads=threads)
+    empty = Pairs.of(split.train.user_rows[:0], split.train.item_rows[:0])
+    Trainer(Strategy(model), split.train, empty, config, 0, storage).fit()
+    seconds = []
+    for _ in range(EVALUATIONS):
+        begin = time.perf_counter()
+        evaluate(model.scorer(), split.validation, split.train, dataset.num_users)
+        seconds.append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    rows.append(_row(dataset.name, "all", "peak_memory_gib", [peak], arguments))
-    write_rows("speed", rows)
+    return [
+        _row(dataset.name, name, "epoch_seconds", storage.seconds[1:], threads),
+        _row(dataset.name, name, "evaluation_seconds", seconds, threads),
+        _row(dataset.name, "all", "peak_memory_gib", [peak], threads),
+    ]
 
 
-def _row(
-    dataset: str, model: str, metric: str, seconds: list[float], arguments: argparse.Namespace
-) -> Row:
+def _settings_of(dataset: Dataset) -> Path | None:
+    path = CONFIGS / f"{dataset.name}.toml"
+    return path if path.exists() else None
+
+
+def _row(dataset: str, model: str, metric: str, seconds: list[float], threads: int) -> Row:
     return Row(
         benchmark="speed",
         dataset=dataset,
         model=model,
-        setting=f"threads={arguments.threads}, {machine()}",
+        setting=f"threads={threads}, {machine()}",
         metric=metric,
         value=round(statistics.median(seconds), 3),
         low=round(min(seconds), 3),
