@@ -19,6 +19,7 @@ from training.data.splits import Pairs, make_split
 from training.evaluation import evaluate
 from training.inputs import build_inputs
 from training.registry import build_model, model_names, parse_params
+from training.runs import resolve
 from training.strategies.strategy import Strategy
 from training.trainer import EpochReport, Trainer
 
@@ -66,9 +67,9 @@ def measure(dataset: Dataset, name: str, threads: int, epochs: int) -> list[Row]
         threads: Of PyTorch.
         epochs: At least 2; the first warms caches up and does not count.
     """
-    split = make_split(dataset, "auto", 0)
+    settings = resolve(read_run_config(_settings_of(dataset), model=name, seed=0), dataset)
+    split = make_split(dataset, settings.split, settings.split_seed)
     inputs = build_inputs(dataset, split.train)
-    settings = read_run_config(_settings_of(dataset), model=name, seed=0)
     model = build_model(name, parse_params(name, settings.params), inputs, 0)
     if not list(model.parameters()):
         return []
