@@ -202,9 +202,11 @@ class Networks(nn.Module):
                 layers.append(self._attend(graph, layers[-1], depth))
         if self.design.layer_sum == "last":
             layers = layers[-1:]
-        if rows is not None:
-            layers = [layer.index_select(1, rows) for layer in layers]
-        return torch.stack(layers).mean(0)
+        if rows is None:
+            return torch.stack(layers).mean(0)
+        if len(rows) > hidden.shape[1]:  # The mean of all nodes is smaller than the rows' layers.
+            return torch.stack(layers).mean(0).index_select(1, rows)
+        return torch.stack([layer.index_select(1, rows) for layer in layers]).mean(0)
 
     def _attend(self, graph: AttentionGraph, hidden: Tensor, depth: int) -> Tensor:
         attended = attend(graph, self._at(depth), hidden)
