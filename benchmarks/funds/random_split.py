@@ -17,15 +17,18 @@ from training.evaluation import evaluate
 
 SETTING = "random 8:1:1"
 METRICS = ("recall@10", "ndcg@10", "recall@20", "ndcg@20", "recall@50", "ndcg@50")
-EPOCHS = 150
 TRAIN_SHARE, TEST_SHARE = 0.8, 0.1
+PARAMS: Mapping[str, object] = {"embedding_dim": 32, "scaled": True, "mutual_weight": 0.3}
+EPOCHS = 80
+# Recall@20 of a hundred funds is noise from one epoch to the next; this is steadier.
+TRAINING: Mapping[str, object] = {"learning_rate": 0.05, "metric": "ndcg@50", "patience": EPOCHS}
+"""Settings were chosen on the validation part of seeds 100 to 103, which are never measured."""
 
 
 def variants(modalities: Sequence[str]) -> dict[str, Learned]:
     """Return GNNMR with all modalities, without mutual learning, and with each modality alone."""
-    params: Mapping[str, object] = {"embedding_dim": 32, "scaled": True}
-    whole = Learned("gnnmr", params, EPOCHS, modalities=tuple(sorted(modalities)))
-    untaught = replace(whole, params={**params, "mutual_weight": 0.0})
+    whole = Learned("gnnmr", PARAMS, EPOCHS, TRAINING, tuple(sorted(modalities)))
+    untaught = replace(whole, params={**PARAMS, "mutual_weight": 0.0})
     alone = {f"only {m}": replace(whole, modalities=(m,)) for m in sorted(modalities)}
     return {"all": whole, "without mutual learning": untaught, **alone}
 
