@@ -4,6 +4,7 @@ Small by default; FAULT_EVENTS and FAULT_KILLS make it larger, such as 100000 an
 """
 
 import asyncio
+import math
 import os
 import random
 
@@ -12,6 +13,8 @@ import pytest
 from benchmarks.ingestion.proxies import Faults, redis_proxy
 from benchmarks.ingestion.scenarios import (
     Counts,
+    Kill,
+    age_when_lost,
     kill_drainer,
     kill_redis,
     kill_service,
@@ -67,6 +70,14 @@ def test_a_killed_redis_that_syncs_every_second_loses_at_most_that(tmp_path):
     counts = kill_redis(valkey_program(), tmp_path, KILLED_EVENTS, KILLS, "everysec")
     assert (counts.found + counts.lost, counts.repeated) == (counts.sent, 0)
     assert counts.lost_within_s <= 1.0
+
+
+def test_what_is_lost_belongs_to_the_process_that_acknowledged_it():
+    kills = [Kill(dead=10.0, restarting=10.2), Kill(dead=14.0, restarting=14.2)]
+    assert age_when_lost(9.5, kills) == 0.5
+    assert age_when_lost(10.1, kills) == 0.0  # its acknowledgement was on the way
+    assert age_when_lost(10.3, kills) == pytest.approx(3.7)
+    assert age_when_lost(15.0, kills) == math.inf
 
 
 def test_a_killed_drainer_loses_and_repeats_nothing(tmp_path):
