@@ -131,7 +131,14 @@ def soak_rows(size: Size) -> list[Row]:
     return [
         _row(size, setting, "service_memory_growth_percent", [service_growth], "soak"),
         _row(size, setting, "redis_memory_growth_percent", [redis_growth], "soak"),
-        _row(size, setting, "errors", [found.errors], "soak"),
+        *(
+            _row(size, setting, f"{what}_answered_{status}", [count], "soak")
+            for what, statuses in (
+                ("recommendations", found.recommend_statuses),
+                ("events", found.event_statuses),
+            )
+            for status, count in sorted(statuses.items())
+        ),
     ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +71,19 @@ class Outage:
 
 @dataclass
 class Soak:
-    """MiB over time: of the service, without what is mapped from files, and of Redis' data."""
+    """What an hour shows.
+
+    Attributes:
+        service_mib: over time, of the service, without what is mapped from files.
+        redis_mib: over time, of Redis' data.
+        recommend_statuses: how often recommendations were answered by which; 0 for not at all.
+        event_statuses: the same of posted events.
+    """
 
     service_mib: list[float] = field(default_factory=list)
     redis_mib: list[float] = field(default_factory=list)
-    errors: int = 0
+    recommend_statuses: Counter[int] = field(default_factory=Counter)
+    event_statuses: Counter[int] = field(default_factory=Counter)
 
 
 def swap(size: Size) -> Swap:
@@ -167,7 +176,8 @@ def soak(size: Size, per_second: float) -> Soak:
             )
 
         asked, posted, _ = run(all_of_it())
-        found.errors = asked.errors + posted.errors
+        found.recommend_statuses.update(asked.statuses)
+        found.event_statuses.update(posted.statuses)
     return found
 
 
