@@ -19,7 +19,7 @@ from benchmarks.funds.holdings import read_holdings
 from benchmarks.funds.learned import Laboratory
 from benchmarks.funds.members import DESCRIPTION, MODALITIES, rankings
 from benchmarks.funds.page import write_tables
-from benchmarks.funds.random_split import over_splits, random_findings
+from benchmarks.funds.random_split import ENCODERS, over_splits, random_findings
 from benchmarks.funds.rolling import (
     FIRST_TESTED,
     Finding,
@@ -67,6 +67,8 @@ def _command(given: argparse.Namespace) -> str:
     parts = ["python -m benchmarks.funds DATASET_FOLDER"]
     parts += [f"--part {part}" for part in given.part or ()]
     parts += [f"--modality {modality}" for modality in given.modality or ()]
+    if given.encoder != "gat":
+        parts.append(f"--encoder {given.encoder}")
     if given.seeds != [0]:
         parts.append("--seeds " + " ".join(map(str, given.seeds)))
     return " ".join(parts)
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".mutualrec/funds-benchmark"))
     parser.add_argument("--modality", action="append", help=f"default: {', '.join(MODALITIES)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="random parts: one each")
+    parser.add_argument("--encoder", choices=ENCODERS, default="gat", help="of GNNMR, random parts")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger(__name__).setLevel(logging.INFO)
@@ -109,7 +112,10 @@ def main() -> None:
         else:
             holdings = read_holdings(given.folder, dataset)
             found = over_splits(
-                [random_findings(holdings, one, modalities, _show) for one in laboratories]
+                [
+                    random_findings(holdings, one, modalities, _show, given.encoder)
+                    for one in laboratories
+                ]
             )
             rows += [_row(finding, _command(given), given.seeds) for finding in found]
     update_rows("funds", lambda: rows)

@@ -1,4 +1,5 @@
 import datetime as dt
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from benchmarks.funds.calibration import (
 from benchmarks.funds.fusion import fused, lesson, zscored
 from benchmarks.funds.holdings import Floats, Holdings
 from benchmarks.funds.learned import Laboratory, Learned
-from benchmarks.funds.random_split import over_splits, random_findings, random_parts
+from benchmarks.funds.random_split import over_splits, random_findings, random_parts, variants
 from benchmarks.funds.ranking import measure
 from benchmarks.funds.rolling import Finding, by_sector, findings, roll
 from benchmarks.funds.simple import itemcf, momentum, popularity, similar_managers
@@ -211,3 +212,18 @@ def test_a_change_that_is_the_same_on_every_split_is_certain_however_splits_diff
 
     assert level.spread[1] < 0.1
     assert lift.spread == (5.0, 5.0, 5.0)
+
+
+@pytest.mark.parametrize("encoder", ["gat", "lightgcn"])
+def test_variants_of_gnnmr_differ_in_what_they_are_compared_for_and_in_nothing_else(
+    encoder: str,
+) -> None:
+    found = variants(("b", "a"), encoder)
+
+    whole, untaught = found["all"], found["without mutual learning"]
+    assert whole.params.get("encoder", "gat") == encoder
+    assert whole.params["mutual_weight"] != 0.0
+    assert replace(untaught, params=whole.params) == whole
+    assert untaught.params == {**whole.params, "mutual_weight": 0.0}
+    assert found["only a"] == replace(whole, modalities=("a",))
+    assert whole.modalities == ("a", "b")
