@@ -101,11 +101,12 @@ def test_lightgcn_is_an_encoder_too() -> None:
     torch.testing.assert_close(networks(Design(kind="lightgcn"))(hidden), expected)
 
 
+@pytest.mark.parametrize("times", [1, 3], ids=["fewer than nodes", "more than nodes"])
 @pytest.mark.parametrize("kind", ["gat", "lightgcn"])
-def test_rows_choose_among_the_nodes(kind: Kind) -> None:
+def test_rows_choose_among_the_nodes(kind: Kind, times: int) -> None:
     model = networks(Design(kind=kind))
     hidden = torch.randn(2, 5, 4, generator=seeded())
-    rows = torch.tensor([4, 0, 0])
+    rows = torch.tensor([4, 0, 0]).repeat(times)
     torch.testing.assert_close(model(hidden, rows), model(hidden)[:, rows])
 
 
