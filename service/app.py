@@ -53,6 +53,8 @@ def create_app(settings: Settings, on_started: Callable[[], None] | None = None)
         on_started: called when every catalog was looked at once.
     """
     configure_logging(settings.log_level)
+    # Requests are answered side by side: BLAS' threads would only take turns with one another.
+    threadpool_limits(1, user_api="blas")
     state = ServiceState(settings)
     app = GuardedFastAPI(
         title="MutualRec",
@@ -119,8 +121,6 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServiceState = app.state.service
     settings = state.settings
-    # Requests are answered side by side: BLAS' threads would only take turns with one another.
-    threadpool_limits(1, user_api="blas")
     if state.tracing is not None:
         state.tracing.open()
     state.keys.load()
@@ -131,8 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
     if settings.text_encoder is not None:
         state.encoder = await asyncio.to_thread(TextEncoder.load, settings.text_encoder)
-    if settings.redis_url is not None:
-        state.connect(settings.redis_url)
+    state.connect()
     await asyncio.to_thread(state.catalogs.refresh)
     if state.erasures is not None:
         await state.erasures.catch_up_all()
@@ -165,8 +164,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*polling, return_exceptions=True)
         state.searches.shutdown()
-        if state.store is not None:
-            await state.store.close()
+        await state.disconnect()
         if state.tracing is not None:
             await asyncio.to_thread(state.tracing.close)
 

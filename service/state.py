@@ -96,8 +96,11 @@ class ServiceState:
             fsync=self.settings.audit_fsync,
         )
 
-    def connect(self, redis_url: str) -> None:
-        """Makes what needs Redis; connections are opened when they are needed."""
+    def connect(self) -> None:
+        """Makes what needs Redis, unless it is there; connections are opened when needed."""
+        redis_url = self.settings.redis_url
+        if redis_url is None or self.store is not None:
+            return
         self.limiter.store = self.store = EventStore(
             redis_url, self.settings, self.metrics.redis_seconds.observe
         )
@@ -108,6 +111,12 @@ class ServiceState:
         self.erasures = ErasureFollower(self.catalogs, MarkStore(self.store))
         self.versions = VersionFollower(self.catalogs, self.store)
         self.experiments.connect(self.store)
+
+    async def disconnect(self) -> None:
+        """Closes all connections to Redis; whoever starts again makes them anew."""
+        if self.store is not None:
+            await self.store.close()
+        self.limiter.store = self.store = None
 
     def _on_swap(self, catalog: str, old: Snapshot | None, new: Snapshot) -> None:
         published_at = new.artifact.manifest.created_at.timestamp()

@@ -6,8 +6,10 @@ is started anew and loads everything for itself.
 """
 
 import gc
+import importlib
 import multiprocessing
 import sys
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -107,6 +109,9 @@ def _loaded(settings: "Settings") -> "tuple[uvicorn.Server, FastAPI]":
     """What answers, with everything in memory that can be there before it runs."""
     gc.disable()  # what is freed now would be holes that every worker fills on pages of its own
     app = application(settings)
+    with suppress(ImportError):  # FastAPI imports it when it starts, whatever we ask of it
+        importlib.import_module("fastapi.telemetry._runtime")
+    app.state.service.connect()
     app.middleware_stack = app.build_middleware_stack()
     server = server_of(settings, app)
     server.config.load()

@@ -22,6 +22,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode as BlockingNode
 from redis.cluster import RedisCluster as BlockingCluster
+from redis.driver_info import DriverInfo
 from redis.retry import Retry as BlockingRetry
 from redis.sentinel import Sentinel as BlockingSentinel
 
@@ -36,6 +37,9 @@ NODE_PORT = 6379
 
 # Any: keyword arguments of the client library.
 _Options = Mapping[str, Any]
+
+# Every connection tells it; found out once, not per connection.
+_DRIVER = DriverInfo()
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def connect(url: str, *, timeout_s: float, reply_timeout_s: float, max_connectio
         "protocol": 3,
         "legacy_responses": False,
         "retry": Retry(NoBackoff(), 0),
+        "driver_info": _DRIVER,
     }
     if kind_of(url) == "single":
         pool = BlockingConnectionPool.from_url(
@@ -155,6 +160,7 @@ def connect_blocking(
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": BlockingRetry(NoBackoff(), 0),
+        "driver_info": _DRIVER,
     }
     if kind_of(url) == "single":
         return BlockingRedis.from_pool(BlockingPool.from_url(url, **options))

@@ -3,7 +3,11 @@ import logging
 import re
 
 import pytest
+from fastapi.testclient import TestClient
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from service.app import create_app
+from service.settings import Settings
 
 
 def test_live_answers_without_redis_and_without_an_artifact(start):
@@ -16,6 +20,16 @@ def test_ready_names_the_versions(start, deploy, redis_url):
     assert response.status_code == 200
     assert (response.json()["status"], response.json()["redis"]) == ("ready", "up")
     assert response.json()["catalogs"]["default"]["model_version"] == version
+
+
+def test_whoever_starts_again_connects_to_redis_anew(tmp_path, deploy, redis_url):
+    deploy()
+    app = create_app(Settings.load({}, home=tmp_path, redis_url=redis_url))
+    app.state.service.connect()  # as whoever forks workers does beforehand
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert client.get("/health/ready").json()["redis"] == "up"
+        assert app.state.service.store is None
 
 
 def test_ready_is_degraded_when_redis_is_down(start, deploy):
