@@ -171,12 +171,9 @@ async def _connect(
     following: Callable[["_Connection"], None],
     inspect: Inspect | None,
 ) -> "list[_Connection]":
-    loop = asyncio.get_running_loop()
-    made = [
-        loop.create_connection(lambda: _Connection(outcome, following, inspect), "127.0.0.1", port)
-        for _ in range(count)
-    ]
-    return [connection for _, connection in await asyncio.gather(*made)]
+    made = [_Connection(port, outcome, following, inspect) for _ in range(count)]
+    await asyncio.gather(*(connection.open() for connection in made))
+    return made
 
 
 async def _close(connections: "Sequence[_Connection]") -> None:
@@ -189,38 +186,62 @@ async def _close(connections: "Sequence[_Connection]") -> None:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept-alive connection with at most one request under way."""
+    """One kept-alive connection with at most one request under way.
+
+    Servers close what was idle for some seconds; it is opened again for the next request, as by any
+    client.
+    """
 
     def __init__(
         self,
+        port: int,
         outcome: Outcome,
         following: Callable[["_Connection"], None],
         inspect: Inspect | None,
     ) -> None:
         self.is_waiting = False
+        self._port = port
         self._outcome = outcome
         self._following = following
         self._inspect = inspect
         self._received = b""
         self._since = 0.0
-        self._closed = False
+        self._closed = True
+        self._ended = False
+        self._opening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connects."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, "127.0.0.1", self._port)
 
     def send(self, request: bytes, since: float) -> None:
         """Sends a request that was due at `since`."""
         self.is_waiting, self._since = True, since
-        if self._closed:
+        if self._ended:
             self._fail()
+        elif self._closed:
+            self._opening = asyncio.create_task(self._send_anew(request))
         else:
             self._transport.write(request)
 
     def close(self) -> None:
         """Ends the connection."""
-        self._closed = True
+        self._ended = True
         self._transport.close()
+
+    async def _send_anew(self, request: bytes) -> None:
+        try:
+            await self.open()
+        except OSError:
+            self._fail()
+        else:
+            self._transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
+        self._closed, self._received = False, b""
 
     def data_received(self, received: bytes) -> None:
         """See `asyncio.Protocol`."""

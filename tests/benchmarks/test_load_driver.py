@@ -70,6 +70,16 @@ def test_broken_connections_and_refusals_are_errors() -> None:
     assert (broken.errors, broken.server_errors) == (1, 0)
 
 
+def test_an_idle_connection_that_was_closed_is_opened_again() -> None:
+    async def closes(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(200, request.split()[1]))
+        writer.close()
+
+    outcome = against(closes, lambda port: open_loop(port, [get("/x")], 200, 0.25, 2))
+    # A request may cross the end of the connection it is sent on, which is an error.
+    assert (len(outcome.statuses), outcome.statuses.count(200) > 25) == (50, True)
+
+
 def test_a_steady_rate_counts_the_time_that_a_request_had_to_wait() -> None:
     async def stalls_once(request: bytes, writer: asyncio.StreamWriter) -> None:
         if b"/slow" in request:
