@@ -168,7 +168,7 @@ def test_a_worker_without_a_sign_of_life_is_killed_and_replaced(watch) -> None:
     watched = watch('is_silent:{"silent_s": 0.4}')
     first, second = watched.hears("started"), watched.hears("started")
     assert watched.hears("started") not in {first, second}
-    assert not is_there(first)
+    assert not (is_there(first) and is_there(second))  # either may have been the first to start
 
 
 def test_a_worker_that_does_not_stop_in_time_is_killed(watch) -> None:
