@@ -38,7 +38,9 @@ def server_of(settings: "Settings", app: "FastAPI") -> "uvicorn.Server":
     """What answers HTTP with an application."""
     import uvicorn
 
-    return uvicorn.Server(
+    from mutualrec.workers.draining import DrainingServer
+
+    return DrainingServer(
         uvicorn.Config(
             app,
             log_config=None,

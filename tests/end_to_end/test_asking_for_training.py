@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from eventually import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,13 +27,6 @@ def scheduler(server):
     yield process
     process.kill()
     process.wait()
-
-
-def wait_until(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_a_training_that_is_asked_for_is_served_and_reported(server, scheduler):

@@ -2,22 +2,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from eventually import wait_until
 
 pytestmark = pytest.mark.slow
 
 USER = "user-0007"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_a_posted_interaction_changes_the_next_answer_and_the_next_version(server, run) -> None:

@@ -8,27 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from eventually import wait_until
 
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("MUTUALREC_")}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.05)
-    pytest.fail("it did not happen within two minutes")
 
 
 class Pair:
