@@ -38,7 +38,7 @@ def server_of(settings: "Settings", app: "FastAPI") -> "uvicorn.Server":
     """What answers HTTP with an application."""
     import uvicorn
 
-    from mutualrec.workers.draining import DrainingServer
+    from service.draining import DrainingServer
 
     return DrainingServer(
         uvicorn.Config(

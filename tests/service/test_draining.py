@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from eventually import wait_until
 
-from mutualrec.workers.draining import DrainingServer
+from service.draining import DrainingServer
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: service\r\n\r\n"
 
