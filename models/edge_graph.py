@@ -39,7 +39,7 @@ class EdgeGraph(nn.Module):
         self, sources: Tensor, targets: Tensor, num_sources: int, num_targets: int
     ) -> None:
         super().__init__()
-        self.num_targets = num_targets
+        self.num_sources, self.num_targets = num_sources, num_targets
         order = torch.argsort(targets, stable=True)
         sources, targets = sources[order], targets[order]
         order_t = torch.argsort(sources, stable=True)
@@ -53,6 +53,18 @@ class EdgeGraph(nn.Module):
         }
         for name, part in parts.items():
             self.register_buffer(name, part, persistent=False)
+
+    def ending_in(self, targets: Tensor) -> "EdgeGraph":
+        """Keep the edges that end in the given nodes, int64 [n], which become 0..n-1."""
+        starts = self.offsets.index_select(0, targets)
+        counts = self.offsets.index_select(0, targets + 1) - starts
+        numbers = torch.arange(len(targets), device=targets.device)
+        renumbered = numbers.repeat_interleave(counts)
+        # Of the edges so far, those of the same target come before an edge as they did.
+        skipped = (starts - (counts.cumsum(0) - counts)).repeat_interleave(counts)
+        edges = torch.arange(len(renumbered), device=targets.device) + skipped
+        kept = self.sources.index_select(0, edges)
+        return EdgeGraph(kept, renumbered, self.num_sources, len(targets))
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Normalise `logits` [num_edges] over the edges that end in the same target."""

@@ -44,6 +44,19 @@ def batch_rows(vectors: Embeddings, batch: Batch) -> tuple[Embeddings, Batch]:
     return gathered, Batch(numbers[:size], numbers[:size], negatives, batch.generator)
 
 
+def distinct_rows(batch: Batch) -> tuple[Tensor, Tensor, Batch]:
+    """Return the users and the items of a batch, each once, and the batch by their places.
+
+    Work that grows with what occurs, such as with its edges, need not be done for everyone.
+    """
+    size = len(batch.users)
+    users, user_places = torch.unique(batch.users, return_inverse=True)
+    chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
+    items, places = torch.unique(chosen, return_inverse=True)
+    negatives = places[size:].view(batch.negative_items.shape)
+    return users, items, Batch(user_places, places[:size], negatives, batch.generator)
+
+
 def l2(tables: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
     """Half the squared norm of the batch's rows of (users, items), divided by the batch size."""
     users, items = tables

@@ -12,7 +12,7 @@ from models.edge_graph import EdgeGraph
 from models.encoders import Encoder
 from models.features import Projection, mean_ablated, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
-from models.losses import batch_rows, bpr, l2
+from models.losses import bpr, distinct_rows, l2
 from models.params import Count, Layers, Params, Part, Share, Weight, user_table, xavier
 from models.recommender import Recommender
 from models.sparse import sample_edges
@@ -43,15 +43,16 @@ class EgoGCNParams(Params):
 
 
 class _Gate(nn.Module):
-    """sigma(x W + b) * x: what one modality lets through to another."""
+    """z + sigma(x W + b) * x: what one modality lets through is added to another."""
 
     def __init__(self, width: int, generator: torch.Generator) -> None:
         super().__init__()
         self.weight = nn.Parameter(xavier((width, width), generator))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        return torch.sigmoid(torch.addmm(self.bias, vectors, self.weight)) * vectors
+    def forward(self, vectors: Tensor, total: Tensor) -> Tensor:
+        opened = torch.sigmoid(torch.addmm(self.bias, vectors, self.weight))
+        return torch.addcmul(total, opened, vectors)
 
 
 class EgoGCN(Recommender):
@@ -132,22 +133,40 @@ class EgoGCN(Recommender):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr` and `reg`."""
-        gathered = [batch_rows(part, batch) for part in self._parts(ALL)]
-        vectors = side_by_side([part for part, _ in gathered])
+        users, items, places = distinct_rows(batch)
         return {
-            "bpr": bpr(vectors, gathered[0][1]),
+            "bpr": bpr(side_by_side(self._parts_of(users, items)), places),
             "reg": self.params.reg_weight * self._penalty(batch),
         }
 
     def _parts(self, keep: Keep) -> list[Embeddings]:
+        """The ID vectors and those of every modality."""
+        _, hidden = self._routed(keep, self.params.num_routings)
+        return _apart(self.encoder(), hidden)
+
+    def _parts_of(self, users: Tensor, items: Tensor) -> list[Embeddings]:
+        """The same of these users and items; the last round of routing is for them only."""
+        graph, hidden = self._routed(ALL, self.params.num_routings - 1)
+        nodes = torch.cat([users, items + self.num_users])
+        chosen = hidden.index_select(1, nodes)
+        if self.params.num_routings:
+            copies = torch.arange(len(hidden), device=nodes.device)[:, None]
+            ends = graph.ending_in((nodes + hidden.shape[1] * copies).flatten())
+            chosen = _unit(chosen + _attend(ends, chosen, hidden))
+        identity = self.encoder()
+        rows = Embeddings(
+            identity.users.index_select(0, users), identity.items.index_select(0, items)
+        )
+        return _apart(rows, chosen)
+
+    def _routed(self, keep: Keep, rounds: int) -> tuple[EdgeGraph, Tensor]:
+        """Fuse and route so many times: the graph and [modalities, num_nodes, dim]."""
         graph = self.pruned if self.training and self.pruned is not None else self.full
         hidden = torch.stack([self._initial(modality, keep) for modality in self.modalities])
         hidden = self._fuse(hidden, graph)
-        for _ in range(self.params.num_routings):
+        for _ in range(rounds):
             hidden = _unit(hidden + _attend(graph, hidden, hidden))
-        sizes = [self.num_users, self.num_items]
-        content = [Embeddings(*nodes.split(sizes)) for nodes in hidden]
-        return [self.encoder(), *content]
+        return graph, hidden
 
     def _initial(self, modality: Modality, keep: Keep) -> Tensor:
         projection = self.projections[slot(modality)]
@@ -158,25 +177,23 @@ class EgoGCN(Recommender):
 
     def _fuse(self, hidden: Tensor, graph: EdgeGraph) -> Tensor:
         """Mix the modalities: [modalities, num_nodes, dim] to the same."""
-        if self.params.modulation == "soft":
-            received = _attend(graph, hidden, self._gated(hidden))
-        else:
-            received = _attend_mixed(graph, hidden, self.params.threshold)
-        return _unit(hidden + received)
+        if self.params.modulation == "hard":
+            return _unit(hidden + _attend_mixed(graph, hidden, self.params.threshold))
+        share = 1 / len(self.modalities)
+        received = _attend(graph, hidden, self._gated(hidden), share)
+        return _unit(torch.add(hidden, received, alpha=share))
 
     def _gated(self, hidden: Tensor) -> Tensor:
-        """The messages y of the soft modulation."""
+        """The messages of the soft modulation, M y_j: sums instead of means."""
         nodes = dict(zip(self.modalities, hidden, strict=True))
         messages = []
-        for modality, own in nodes.items():
+        for modality, total in nodes.items():
             gates = self.gates[slot(modality)]
             assert isinstance(gates, nn.ModuleDict)
-            through = [
-                gates[f"from_{other}"](vectors)
-                for other, vectors in nodes.items()
-                if other != modality
-            ]
-            messages.append(torch.stack([own, *through]).mean(0))
+            for other, vectors in nodes.items():
+                if other != modality:
+                    total = gates[f"from_{other}"](vectors, total)
+            messages.append(total)
         return torch.stack(messages)
 
     def _penalty(self, batch: Batch) -> Tensor:
@@ -188,10 +205,16 @@ class EgoGCN(Recommender):
         return identity + torch.stack(preferences).sum() / (2 * len(batch.users))
 
 
-def _attend(graph: EdgeGraph, targets: Tensor, messages: Tensor) -> Tensor:
-    """Sum messages by softmax of their products with the target, [modalities, num_nodes, dim]."""
+def _apart(identity: Embeddings, hidden: Tensor) -> list[Embeddings]:
+    """The parts, split into users and items; `hidden` is [modalities, users + items, dim]."""
+    sizes = [len(identity.users), len(identity.items)]
+    return [identity, *(Embeddings(*nodes.split(sizes)) for nodes in hidden)]
+
+
+def _attend(graph: EdgeGraph, targets: Tensor, messages: Tensor, scale: float = 1.0) -> Tensor:
+    """Sum messages by softmax of their scaled products with the target, as `targets` in shape."""
     flat, sent = targets.flatten(0, 1), messages.flatten(0, 1)
-    summed: Tensor = graph(graph.softmax(graph.products(flat, sent)), sent)
+    summed: Tensor = graph(graph.softmax(scale * graph.products(flat, sent)), sent)
     return summed.view_as(targets)
 
 

@@ -46,3 +46,18 @@ def test_gradients_of_products_agree_with_finite_differences() -> None:
     targets = torch.randn(4, 5, dtype=torch.double, requires_grad=True)
     sources = torch.randn(3, 5, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(graph.products, (targets, sources))
+
+
+def test_edges_that_end_elsewhere_may_be_left_out() -> None:
+    graph = EdgeGraph(SOURCES, TARGETS, NUM_SOURCES, NUM_TARGETS)
+    chosen = torch.tensor([2, 3, 1])
+    part = graph.ending_in(chosen)
+    assert part.sources.tolist() == [0, 0, 1]
+    assert part.targets.tolist() == [0, 2, 2]
+    dense = torch.randn(NUM_SOURCES, 5, requires_grad=True)
+    logits = torch.tensor([3.0, 0.0, 1.0, 2.0])  # of the edges 2->0, 0->1, 1->1, 0->2
+    whole = graph(graph.softmax(logits), dense)[chosen]
+    kept = part(part.softmax(logits[[3, 1, 2]]), dense)
+    torch.testing.assert_close(kept, whole)
+    [expected], [found] = (torch.autograd.grad(y.sum(), dense) for y in (whole, kept))
+    torch.testing.assert_close(found, expected)

@@ -97,11 +97,18 @@ def test_the_gradient_reaches_every_parameter(
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_a_batch_is_scored_as_all_nodes_are(
-    inputs: Inputs, make_batch: Callable[..., Batch]
+@pytest.mark.parametrize("num_routings", [0, 1, 2])
+def test_a_batch_is_scored_and_learned_from_as_all_nodes_are(
+    inputs: Inputs, make_batch: Callable[..., Batch], num_routings: int
 ) -> None:
-    model, batch = make(inputs), make_batch(inputs)
-    torch.testing.assert_close(model.loss(batch)["bpr"], bpr(model.embed(), batch))
+    model, batch = make(inputs, num_routings=num_routings), make_batch(inputs)
+    losses = model.loss(batch)["bpr"], bpr(model.embed(), batch)
+    torch.testing.assert_close(*losses)
+    of_batch, of_all = (
+        torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
+        for loss in losses
+    )
+    torch.testing.assert_close(of_batch, of_all)
 
 
 def test_the_penalty_is_on_the_ids_and_preferences_of_the_batch(inputs: Inputs) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 
 from models.inputs import Batch, Embeddings, Inputs
-from models.losses import batch_rows, bpr, l2, margins, squared_norm
+from models.losses import batch_rows, bpr, distinct_rows, l2, margins, squared_norm
 
 VECTORS = Embeddings(
     torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 2.0]])
@@ -25,6 +25,16 @@ def test_a_gathered_batch_has_the_same_margins_and_the_same_norms() -> None:
     # Users 1 + 5, positive items 9 + 1, negative items 8 + 8, halved, by 2 pairs.
     assert float(squared_norm(gathered)) == 8.0
     assert float(l2((VECTORS.users, VECTORS.items), BATCH)) == 8.0
+
+
+def test_a_batch_by_places_of_what_occurs_has_the_same_margins() -> None:
+    again = Batch(
+        torch.tensor([1, 1]), torch.tensor([1, 2]), torch.tensor([[2], [1]]), torch.Generator()
+    )
+    users, items, places = distinct_rows(again)
+    assert (users.tolist(), items.tolist()) == ([1], [1, 2])
+    rows = Embeddings(VECTORS.users[users], VECTORS.items[items])
+    torch.testing.assert_close(margins(rows, places), margins(VECTORS, again))
 
 
 def test_several_negatives_stay_with_their_pair(
