@@ -70,16 +70,26 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
+def end(family: list[psutil.Process]) -> None:
+    """Kill what is left: the private Redis of a killed service waits for the next one."""
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @pytest.fixture
 def begin(published: Path, tmp_path: Path) -> Iterator[Callable[..., Pair]]:
     home = tmp_path / "home"
     shutil.copytree(published, home)
+    family: list[psutil.Process] = []
     with contextlib.ExitStack() as stack:
+        stack.callback(end, family)
 
         def start(**variables: str) -> Pair:
             pair = Pair(home, **variables)
             stack.callback(pair.stop)
             pair.wait_for_starts(2)
+            family.extend(psutil.Process(pair.process.pid).children())
             return pair
 
         yield start
