@@ -43,6 +43,11 @@ def rolling_findings(
     holdings = read_holdings(folder, dataset)
     tested = holdings.since(FIRST_TESTED)
     text = DESCRIPTION in dataset.features
+    if not text:
+        logging.getLogger(__name__).warning(
+            "no vectors of `%s`: MGNM and MICRO know the categories alone and find less than "
+            "docs/funds.md says; import with `--text %s`", DESCRIPTION, DESCRIPTION,
+        )  # fmt: skip
     models = rankings(laboratory, modalities, text=text)
     rolled = roll(holdings, models, tested, show=_show)
     found = findings(holdings, rolled)
