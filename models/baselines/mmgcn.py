@@ -8,7 +8,7 @@ from torch.nn.functional import leaky_relu, normalize
 
 from models.features import Projection, mean_ablated, projections, slot
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep, Modality
-from models.losses import bpr, l2
+from models.losses import bpr, distinct_rows, l2
 from models.params import Count, Params, Part, Weight, item_table, user_table, xavier
 from models.recommender import Recommender
 from models.sparse import SparseMatrix, random_walk_adjacency, sample_edges
@@ -108,15 +108,11 @@ class MMGCN(Recommender):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms `bpr` and `reg`."""
-        items = torch.cat([batch.positive_items, batch.negative_items.flatten()])
-        wanted = torch.cat([batch.users, self.num_users + items])
-        rows, numbers = torch.unique(wanted, return_inverse=True)
-        nodes = self._nodes(ALL, rows)
-        size = len(batch.users)
-        negatives = numbers[2 * size :].view(batch.negative_items.shape)
-        renumbered = Batch(numbers[:size], numbers[size : 2 * size], negatives, batch.generator)
+        users, items, places = distinct_rows(batch)
+        nodes = self._nodes(ALL, torch.cat([users, self.num_users + items]))
+        vectors = Embeddings(nodes[: len(users)], nodes[len(users) :])
         return {
-            "bpr": bpr(Embeddings(nodes, nodes), renumbered),
+            "bpr": bpr(vectors, places),
             "reg": self.params.reg_weight * self._penalty(batch),
         }
 

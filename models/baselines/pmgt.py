@@ -1,7 +1,7 @@
 """PMGT: item vectors by a transformer over each item's neighbourhood, taught to reconstruct it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from models.co_occurrence import co_occurrence
 from models.contexts import Contexts, ContextSampler
 from models.features import Projection, projections
 from models.inputs import ALL, Batch, Embeddings, Inputs, Keep
-from models.losses import bpr, l2
+from models.losses import bpr, distinct_rows, l2
 from models.params import Count, Params, Share, Weight, item_table, user_table, xavier
 from models.recommender import Recommender
 
@@ -122,13 +122,10 @@ class PMGT(Recommender):
         """Return the terms `bpr`, `graph`, `features` and `reg`."""
         params = self.params
         nodes = self._nodes(ALL)
-        chosen = torch.cat([batch.positive_items, batch.negative_items.flatten()])
-        rows, places = torch.unique(chosen, return_inverse=True)
+        _, rows, places = distinct_rows(batch)
         items = self._items(self._encode(nodes, rows), rows)
-        size = len(batch.users)
-        negatives = places[size:].view(batch.negative_items.shape)
-        local = Batch(batch.users, places[:size], negatives, batch.generator)
-        reg = self.users.index_select(0, batch.users).square().sum() / (2 * size)
+        local = replace(places, users=batch.users)
+        reg = self.users.index_select(0, batch.users).square().sum() / (2 * len(batch.users))
         if params.fine_tune:
             reg = l2((self.users, self.offsets), batch)
         targets = batch.positive_items[: params.reconstruction_samples]
