@@ -127,21 +127,19 @@ def user_vectors(
     Returns:
         [D] float32 for each, or None when nothing is known that could rank items.
     """
-    vectors: list[NDArray[np.float32] | None] = [
-        None if user.user_row is None else artifact.users[user.user_row] for user in users
-    ]
-    moved = [number for number, user in enumerate(users) if len(user.fresh_rows)]
+    vectors: list[NDArray[np.float32] | None] = [None] * len(users)
+    moved = [number for number, user in enumerate(users) if user.fresh_rows]
     if moved:
         of = [users[number] for number in moved]
-        parts = np.zeros((2, len(moved), artifact.users.shape[1]))  # what was trained, what is said
+        mixed = _moved_vectors(artifact, fold_in, of, prior_strength)
+        says_something = np.logical_or.reduce(mixed, axis=1)
         for place, number in enumerate(moved):
-            if (stored := vectors[number]) is not None:
-                parts[0, place] = stored
-        _say(artifact, of, parts[1])
-        shares = np.array([[sum(user.weights) / prior_strength] for user in of])
-        for number, mixed in zip(moved, _mixed(fold_in, parts, shares), strict=True):
-            vectors[number] = mixed
-    return [vector if vector is not None and vector.any() else None for vector in vectors]
+            vectors[number] = mixed[place] if says_something[place] else None
+    for number, user in enumerate(users):
+        if user.user_row is not None and not user.fresh_rows:
+            stored = artifact.users[user.user_row]
+            vectors[number] = stored if stored.any() else None
+    return vectors
 
 
 class Pending(NamedTuple):
@@ -184,16 +182,31 @@ def make_vectors(wanted: Sequence[UserVector]) -> list[NDArray[np.float32] | Non
     return [vector.made for vector in wanted]
 
 
-def _say(artifact: Artifact, users: Sequence[Moved], said: NDArray[np.float64]) -> None:
-    """Lays what each user's items say into `said` [n, D]; everybody has some."""
+def _moved_vectors(
+    artifact: Artifact, fold_in: FoldIn, users: Sequence[Moved], prior_strength: float
+) -> NDArray[np.float32]:
+    """The vectors [n, D] of users who all have fresh items."""
+    parts = np.empty((2, len(users), artifact.users.shape[1]))  # what was trained, what is said
+    parts[0] = _trained(artifact, [user.user_row for user in users])
     rows = np.array([row for user in users for row in user.fresh_rows], np.int64)
     weights = np.array([[weight] for user in users for weight in user.weights])
     starts = [0, *accumulate(len(user.fresh_rows) for user in users[:-1])]
-    np.add.reduceat(weights * artifact.items.take(rows, axis=0), starts, out=said)
+    np.add.reduceat(weights * artifact.items.take(rows, axis=0), starts, out=parts[1])
     for block in artifact.blocks:
         if block.kind == "factors":
             factors = artifact.factors[block.name].take(rows, axis=0)
-            said[:, block.columns] = np.add.reduceat(weights * factors, starts)
+            parts[1][:, block.columns] = np.add.reduceat(weights * factors, starts)
+    return _mixed(fold_in, parts, np.add.reduceat(weights, starts) / prior_strength)
+
+
+def _trained(artifact: Artifact, user_rows: Sequence[int | None]) -> NDArray[np.float32]:
+    """What was trained of each [n, D], zeros for those whom the version does not know."""
+    rows = [row for row in user_rows if row is not None]
+    if len(rows) == len(user_rows):
+        return artifact.users.take(rows, axis=0)
+    trained = np.zeros((len(user_rows), artifact.users.shape[1]), np.float32)
+    trained[[row is not None for row in user_rows]] = artifact.users[rows]
+    return trained
 
 
 def _mixed(

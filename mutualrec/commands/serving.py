@@ -88,12 +88,13 @@ def run_server(settings: "Settings", announce: str = "") -> None:
         TracingUnavailable: Traces are wanted and cannot be made.
         EncoderUnavailable: The encoder of texts cannot be used.
     """
-    from mutualrec.workers.environment import variables_of_workers
+    from mutualrec.workers.environment import choose_kernels, variables_of_workers
 
+    choose_kernels()  # before anything imports what reads it
     if settings.workers == 1:
         _run(settings, announce)
     else:
-        with variables_of_workers():  # before anything imports what reads them
+        with variables_of_workers():  # likewise
             _run(settings, announce)
 
 

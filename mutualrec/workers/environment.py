@@ -1,9 +1,11 @@
-"""What libraries have to know of several workers before they are imported."""
+"""What libraries have to know of the machine and of several workers before they are imported."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # A process that is forked has none of the threads that these libraries would start at import.
@@ -12,6 +14,26 @@ _WITHOUT_THREADS = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
+_KERNELS = "OPENBLAS_CORETYPE"
+_KERNELS_OF_AVX512 = "SkylakeX"
+_AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+
+
+def choose_kernels(processors: Path = Path("/proc/cpuinfo")) -> None:
+    """Has OpenBLAS use AVX-512 where the processor has it, unless something else is set.
+
+    OpenBLAS chooses by the model's name, and takes for one that it does not know, such as an AMD
+    processor younger than itself, kernels that are half as fast.
+
+    Args:
+        processors: where the system says what its processors can do.
+    """
+    try:
+        found = re.search(r"^flags\s*:(.*)$", processors.read_text(), re.MULTILINE)
+    except OSError:  # not Linux
+        return
+    if found and set(found[1].split()) >= _AVX512:
+        os.environ.setdefault(_KERNELS, _KERNELS_OF_AVX512)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Reading: what is asked for at the same time shares one round trip."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -8,8 +9,12 @@ from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 MAX_READS = 128
+
+_REPLIES_PER_LIMIT = 16
+"""So many replies share a time limit; one for each, as the library has it, costs as much again."""
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
 # Any: a reply is whatever its command replies.
@@ -104,7 +109,7 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
     try:
         packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]  # as above
         await connection.send_packed_command(b"".join(packed))
-        replies = [await _reply(connection) for _ in commands]
+        replies = await _replies(connection, len(commands))
     except BaseException:
         # Replies may still be on their way, and must not be taken for those of others.
         await connection.disconnect(nowait=True)
@@ -114,9 +119,23 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
     return replies
 
 
+async def _replies(connection: AbstractConnection, count: int) -> list[Reply]:
+    replies: list[Reply] = []
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+            for number in range(count):
+                if number % _REPLIES_PER_LIMIT == 0 and connection.socket_timeout is not None:
+                    limit.reschedule(loop.time() + connection.socket_timeout)
+                replies.append(await _reply(connection))
+    except TimeoutError as error:
+        raise RedisTimeoutError(f"{count - len(replies)} of {count} replies are late") from error
+    return replies
+
+
 async def _reply(connection: AbstractConnection) -> Reply:
     try:
-        return await connection.read_response()
+        return await connection.read_response(timeout=math.inf)
     except ResponseError as error:
         return error
 

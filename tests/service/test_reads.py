@@ -1,13 +1,14 @@
 """Reads that are asked for at the same time share a round trip."""
 
 import asyncio
+import time
 
 import pytest
 import redis
 
 from service.errors import StoreUnavailable
 from service.events import keys_of, partition_of
-from service.store.reads import MAX_READS, Reads
+from service.store.reads import MAX_READS, Reads, exchange
 
 
 class RoundTrips:
@@ -137,3 +138,54 @@ def test_a_key_that_cannot_be_read_degrades_its_user_only(start, deploy, redis_u
     results = client.post("/recommend", json={"users": ["u1", "u2"]}).json()["results"]
     assert [answer["degraded"] for answer in results] == [True, False]
     assert client.get("/recommend/u2").json()["degraded"] is False
+
+
+class Connection:
+    """Replies as often as told, a little late each time, and is silent then."""
+
+    socket_timeout = 0.2
+
+    def __init__(self, replies: int) -> None:
+        self.left = replies
+        self.is_closed = False
+
+    async def send_packed_command(self, packed):
+        self.packed = packed
+
+    async def read_response(self, **_):
+        self.left -= 1
+        await asyncio.sleep(0.01 if self.left >= 0 else 5.0)
+        return []
+
+    async def disconnect(self, **_):
+        self.is_closed = True
+
+
+class Lending:
+    """A client whose pool has one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection_pool = self
+        self.connection = connection
+
+    async def get_connection(self):
+        return self.connection
+
+    async def release(self, connection):
+        assert connection is self.connection
+
+
+def test_replies_that_keep_coming_may_take_longer_together_than_one_may() -> None:
+    connection = Connection(40)
+    replies = asyncio.run(exchange(Lending(connection), [("HGETALL", "k")] * 40))
+    assert replies == [[]] * 40
+    assert not connection.is_closed
+
+
+def test_a_server_that_falls_silent_between_replies_is_given_up_and_its_connection_closed() -> None:
+    connection = Connection(20)
+    start = time.perf_counter()
+    with pytest.raises(redis.TimeoutError, match="10 of 30 replies are late"):
+        asyncio.run(exchange(Lending(connection), [("HGETALL", "k")] * 30))
+    assert time.perf_counter() - start < 2.0
+    assert connection.is_closed
