@@ -8,7 +8,7 @@ from service.index.interface import ItemIndex
 
 MIN_ITEMS = 2000
 MAX_BYTES = 16 << 20
-MIN_QUERIES = 4
+MIN_QUERIES = 8
 MAX_K = 1024
 
 _BLOCK_ITEMS = 1 << 14
