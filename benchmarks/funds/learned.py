@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from models.inputs import Inputs, Neighbours
+from models.inputs import Embeddings, Inputs, Modality, Neighbours
+from models.recommender import Recommender
 from training.checkpoint import Checkpoint
 from training.config import TrainingConfig
 from training.data.dataset import Dataset
@@ -79,29 +80,46 @@ class Laboratory:
         self.seed = seed
         self._contents: dict[tuple[str, ...], Inputs] = {}
 
-    def scores(self, learned: Learned, known: Pairs, validation: Pairs | None = None) -> Scores:
+    def scores(
+        self,
+        learned: Learned,
+        known: Pairs,
+        validation: Pairs | None = None,
+        network: Modality | None = None,
+    ) -> Scores:
         """Return the scores [funds, companies] of a model, from its file if there is one.
 
         Args:
             learned: What is trained.
             known: Pairs of a fund and a company to learn from.
             validation: Pairs on which the epoch is chosen; None trains for all epochs.
+            network: The modality whose network alone scores, all of them having been trained.
         """
         content = [VERSION, self.dataset.fingerprint, self.seed, asdict(learned)]
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for part in (known, validation or _nothing(known)):
             key.update(np.stack([part.user_rows, part.item_rows]).tobytes())
-        path = self.cache / f"{learned.model}-{key.hexdigest()[:24]}.npy"
-        if path.exists():
-            stored: Scores = np.load(path, allow_pickle=False)
-            return stored
-        scores = self._train(learned, known, validation)
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as draft, draft.open("wb") as file:
-            np.save(file, scores, allow_pickle=False)
-        return scores
+        name = f"{learned.model}-{key.hexdigest()[:24]}"
+        wanted = self._file(name, network)
+        if not wanted.exists():
+            model = self._trained(learned, known, validation)
+            self.cache.mkdir(parents=True, exist_ok=True)
+            self._store(self._file(name, None), model.embed())
+            for modality in () if network is None else learned.modalities:
+                self._store(self._file(name, modality), model.embed(frozenset({modality})))
+        stored: Scores = np.load(wanted, allow_pickle=False)
+        return stored
 
-    def _train(self, learned: Learned, known: Pairs, validation: Pairs | None) -> Scores:
+    def _file(self, name: str, network: Modality | None) -> Path:
+        return self.cache / (f"{name}.npy" if network is None else f"{name}-{network}.npy")
+
+    @staticmethod
+    def _store(path: Path, vectors: Embeddings) -> None:
+        with replacing(path) as draft, draft.open("wb") as file:
+            scores = (vectors.users @ vectors.items.T).detach().numpy()
+            np.save(file, scores, allow_pickle=False)
+
+    def _trained(self, learned: Learned, known: Pairs, validation: Pairs | None) -> Recommender:
         inputs = self._inputs(learned, known)
         params = parse_params(learned.model, learned.params)
         model = build_model(learned.model, params, inputs, self.seed)
@@ -116,9 +134,7 @@ class Laboratory:
         config = TypeAdapter(TrainingConfig).validate_python({**settings, **learned.training})
         watched = validation or _nothing(known)
         Trainer(Strategy(model), known, watched, config, self.seed, Nowhere()).fit()
-        model.eval()
-        scores: Scores = model.scorer()(torch.arange(self.dataset.num_users)).numpy()
-        return scores
+        return model.eval()
 
     def _inputs(self, learned: Learned, known: Pairs) -> Inputs:
         if learned.modalities not in self._contents:

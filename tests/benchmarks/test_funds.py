@@ -1,5 +1,6 @@
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmarks.funds.random_split import over_splits, random_findings, random_p
 from benchmarks.funds.ranking import measure
 from benchmarks.funds.rolling import Finding, by_sector, findings, roll
 from benchmarks.funds.simple import itemcf, momentum, popularity, similar_managers
+from training.data.dataset import Dataset
 from training.data.pairs import Pairs
 from training.likelihood import likeliest_weights
 
@@ -159,7 +161,10 @@ def test_a_random_split_deals_every_pair_out_once() -> None:
 
 
 class Answering:
-    """Scores as a laboratory: `a` knows the validation part, `b` the test part, all know both."""
+    """Scores as a laboratory: `a` knows the validation part, `b` the test part, all know both.
+
+    A network that was trained with others knows what they know: a tenth less sure of it.
+    """
 
     seed = 0
 
@@ -168,11 +173,14 @@ class Answering:
         self.parts = dict(zip(("train", "a", "b"), parts, strict=True))
         self.noise = np.random.default_rng(1).random(holdings.held[0].shape)
 
-    def scores(self, learned: Learned, known: Pairs, validation: Pairs) -> Floats:
+    def scores(
+        self, learned: Learned, known: Pairs, validation: Pairs, network: str | None = None
+    ) -> Floats:
         assert known is not validation
         found = self.noise.copy()
         for name in learned.modalities:
-            found[self.parts[name].user_rows, self.parts[name].item_rows] += 1.0
+            sure = 1.0 if network in (None, name) else 0.9
+            found[self.parts[name].user_rows, self.parts[name].item_rows] += sure
         return found
 
 
@@ -190,6 +198,27 @@ def test_the_whole_is_compared_with_the_single_modality_that_validation_would_ch
     assert chosen == pytest.approx(100 * (figures["all"] / figures["only a"] - 1))
     best = spread["all over the best single one"][0]
     assert best == pytest.approx(100 * (figures["all"] / figures["only b"] - 1))
+    taught = spread["the network of a"][0] + spread["the network of b"][0]
+    gained = spread["its networks over the same trained alone"][0]
+    assert gained == pytest.approx(100 * (taught / (figures["only a"] + figures["only b"]) - 1))
+    assert gained > 0.0
+
+
+def test_every_network_of_a_model_is_kept_when_it_was_trained_once(
+    demo: Dataset, tmp_path: Path
+) -> None:
+    laboratory = Laboratory(demo, tmp_path / "cache")
+    known = Pairs.of(np.arange(20) % 5, np.arange(20) % 7)
+    learned = Learned("gnnmr", {"embedding_dim": 4}, 1, {}, ("image", "text"))
+
+    image = laboratory.scores(learned, known, None, "image")
+
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert len(kept) == 3
+    text, whole = laboratory.scores(learned, known, None, "text"), laboratory.scores(learned, known)
+    assert kept == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert not np.allclose(image, text)
+    assert not np.allclose(image, whole)
 
 
 def test_figures_of_several_splits_are_their_mean_with_its_interval() -> None:
