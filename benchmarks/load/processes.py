@@ -132,7 +132,9 @@ def empty_endpoint(folder: Path, body: bytes) -> Iterator[Server]:
 def _started(
     command: list[str], environ: Mapping[str, str], port: int, log: Path
 ) -> Iterator[Server]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MUTUALREC_")}
+    # What is set for BLAS here is not what a user has.
+    own = ("MUTUALREC_", "OPENBLAS_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -22,8 +22,8 @@ _AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
 def choose_kernels(processors: Path = Path("/proc/cpuinfo")) -> None:
     """Has OpenBLAS use AVX-512 where the processor has it, unless something else is set.
 
-    OpenBLAS chooses by the model's name, and takes for one that it does not know, such as an AMD
-    processor younger than itself, kernels that are half as fast.
+    OpenBLAS chooses by the processor's model, and takes for one that is younger than itself kernels
+    of twenty years ago: those of FAISS' wheel, whose OpenBLAS is of 2021, are a third as fast then.
 
     Args:
         processors: where the system says what its processors can do.
