@@ -23,7 +23,8 @@ def choose_kernels(processors: Path = Path("/proc/cpuinfo")) -> None:
     """Has OpenBLAS use AVX-512 where the processor has it, unless something else is set.
 
     OpenBLAS chooses by the processor's model, and takes for one that is younger than itself kernels
-    of twenty years ago: those of FAISS' wheel, whose OpenBLAS is of 2021, are a third as fast then.
+    of twenty years ago: those of FAISS' wheel, whose OpenBLAS is of 2021, take more than twice the
+    time then.
 
     Args:
         processors: where the system says what its processors can do.
