@@ -28,7 +28,7 @@ from service.store.connection import connect, kind_of
 from service.store.functions import Functions
 from service.store.history import HistoryItem, PastEvent, history_of
 from service.store.lost import lost_connection
-from service.store.reads import Command, Reads, Reply, send_to_server
+from service.store.reads import Command, Reads, Reply, ServerReads
 
 __all__ = ["EventStore", "HistoryItem"]
 
@@ -76,13 +76,17 @@ class EventStore:
         )
         self._appender = Appender(self.call_function, settings)
         self._sync_appender = Appender(partial(self.call_function, sync=True), settings)
-        # The library's client of a cluster has no queue for its connections.
         is_cluster = kind_of(url) == "cluster"
+        # The library's client of a cluster has no queue for its connections.
         self._places = asyncio.Semaphore(settings.redis_max_connections) if is_cluster else None
+        # What is read together keeps a connection, which must not be missing elsewhere.
+        self._reader = (
+            self._redis if is_cluster else self._open(reply_timeout_s=settings.redis_timeout_s)
+        )
         self._send = (
-            ClusterExchange(cast(RedisCluster, self._redis)).read
+            ClusterExchange(cast(RedisCluster, self._reader)).read
             if is_cluster
-            else partial(send_to_server, self._redis)
+            else ServerReads(self._reader).read
         )
         self._reads = Reads(self._read_together)
         self._down_until = 0.0
@@ -215,7 +219,7 @@ class EventStore:
     async def close(self) -> None:
         """Closes all connections."""
         await self._reads.finish()
-        for client in (self._redis, self._writer, self._sync_writer):
+        for client in {self._redis, self._reader, self._writer, self._sync_writer}:
             await client.aclose()
 
     def _check_up(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias, cast
 from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 MAX_READS = 128
@@ -83,13 +84,57 @@ class Reads:
                 waiting.set_result(reply)
 
 
-async def send_to_server(redis: Redis, commands: Sequence[Command]) -> Sequence[Reply]:
-    """One round trip to one server.
+class ServerReads:
+    """Round trips to one server, on a connection that is kept between them.
 
-    Raises:
-        RedisError: there was no reply in time, or the server refused every command.
+    To take one from the pool and to give it back costs more than to read a few histories. The pool
+    looks for replies that nobody asked for, though; here the last reply of every round trip shows
+    that the others are those to its own commands.
     """
-    return _some(await exchange(redis, commands))
+
+    def __init__(self, redis: Redis) -> None:
+        """Takes no connection yet.
+
+        Args:
+            redis: whose pool lends the connection, until its server fails or the pool is closed.
+        """
+        self._pool = redis.connection_pool
+        self._connection: AbstractConnection | None = None
+        self._count = 0
+
+    async def read(self, commands: Sequence[Command]) -> Sequence[Reply]:
+        """One round trip; not to be called again before it has returned.
+
+        Returns:
+            The replies in the order of the commands, an error in place of the reply to a refused
+            one.
+
+        Raises:
+            RedisError: there was no reply in time, or the server refused every command.
+        """
+        self._count += 1
+        mark = b"%d" % self._count
+        if self._connection is None:
+            self._connection = cast(
+                AbstractConnection,
+                await self._pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
+            )
+        try:
+            replies = await _round_trip(self._connection, [*commands, ("ECHO", mark)])
+            last = replies.pop()
+            if last != mark and not isinstance(last, Exception):
+                await self._connection.disconnect(nowait=True)
+                raise RedisConnectionError("a reply belongs to another request")
+        except BaseException:
+            # The pool asks Sentinel anew who the master is, where there is one.
+            connection, self._connection = self._connection, None
+            await self._pool.release(connection)
+            raise
+        # One command may be refused for itself; a server that is loading its data, or has changed
+        # its password, refuses all.
+        if isinstance(last, Exception):
+            raise last
+        return replies
 
 
 async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
@@ -107,16 +152,20 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
         await pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
     )
     try:
-        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]  # as above
+        return await _round_trip(connection, commands)
+    finally:
+        await pool.release(connection)
+
+
+async def _round_trip(connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
+    try:
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]  # as it is
         await connection.send_packed_command(b"".join(packed))
-        replies = await _replies(connection, len(commands))
+        return await _replies(connection, len(commands))
     except BaseException:
         # Replies may still be on their way, and must not be taken for those of others.
         await connection.disconnect(nowait=True)
         raise
-    finally:
-        await pool.release(connection)
-    return replies
 
 
 async def _replies(connection: AbstractConnection, count: int) -> list[Reply]:
@@ -138,11 +187,3 @@ async def _reply(connection: AbstractConnection) -> Reply:
         return await connection.read_response(timeout=math.inf)
     except ResponseError as error:
         return error
-
-
-def _some(replies: Sequence[Reply]) -> Sequence[Reply]:
-    # One command may be refused for itself; a server that is loading its data, or has changed its
-    # password, refuses all.
-    if all(isinstance(reply, RedisError) for reply in replies):
-        raise replies[0]
-    return replies

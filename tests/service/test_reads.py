@@ -8,7 +8,7 @@ import redis
 
 from service.errors import StoreUnavailable
 from service.events import keys_of, partition_of
-from service.store.reads import MAX_READS, Reads, exchange
+from service.store.reads import MAX_READS, Reads, ServerReads, exchange
 
 
 class RoundTrips:
@@ -189,3 +189,83 @@ def test_a_server_that_falls_silent_between_replies_is_given_up_and_its_connecti
         asyncio.run(exchange(Lending(connection), [("HGETALL", "k")] * 30))
     assert time.perf_counter() - start < 2.0
     assert connection.is_closed
+
+
+MARK = object()
+"""What stands for the reply to the ECHO that ends a round trip."""
+
+
+class Server(Connection):
+    """Has a stream of replies, which also are in it when nobody asked; its own client and pool."""
+
+    def __init__(self, *replies: object) -> None:
+        super().__init__(0)
+        self.connection_pool = self
+        self.replies = list(replies)
+        self.lent = 0
+        self.is_lent = False
+
+    async def get_connection(self):
+        assert not self.is_lent
+        self.lent += 1
+        self.is_lent = True
+        return self
+
+    async def release(self, connection):
+        assert connection is self
+        self.is_lent = False
+
+    async def read_response(self, **_):
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        # The last command sent is ECHO with what it repeats.
+        return self.packed.split(b"\r\n")[-2] if reply is MARK else reply
+
+
+def test_reads_keep_their_connection() -> None:
+    async def work() -> None:
+        server = Server(b"first", MARK, b"second", MARK)
+        reads = ServerReads(server)
+        assert await reads.read([("GET", "k")]) == [b"first"]
+        assert await reads.read([("GET", "k")]) == [b"second"]
+        assert (server.lent, server.is_lent) == (1, True)
+
+    asyncio.run(work())
+
+
+def test_a_reply_too_many_is_never_taken_for_that_to_the_next_read() -> None:
+    async def work() -> None:
+        server = Server(b"one", MARK, b"nobody asked for this", b"two", MARK)
+        reads = ServerReads(server)
+        assert await reads.read([("GET", "a")]) == [b"one"]
+        with pytest.raises(redis.ConnectionError, match="belongs to another request"):
+            await reads.read([("GET", "b")])
+        assert (server.is_closed, server.is_lent) == (True, False)
+
+    asyncio.run(work())
+
+
+def test_after_a_lost_connection_the_next_read_takes_another() -> None:
+    async def work() -> None:
+        server = Server(redis.ConnectionError("gone"), b"again", MARK)
+        reads = ServerReads(server)
+        with pytest.raises(redis.ConnectionError, match="gone"):
+            await reads.read([("GET", "k")])
+        assert (server.is_closed, server.is_lent) == (True, False)
+        assert await reads.read([("GET", "k")]) == [b"again"]
+        assert server.lent == 2
+
+    asyncio.run(work())
+
+
+def test_a_server_that_refuses_everything_fails_the_read() -> None:
+    loading = redis.ResponseError("LOADING")
+    with pytest.raises(redis.ResponseError, match="LOADING"):
+        asyncio.run(ServerReads(Server(loading, loading)).read([("GET", "k")]))
+
+
+def test_one_refused_command_is_an_error_in_its_place() -> None:
+    refused = redis.ResponseError("WRONGTYPE")
+    reads = ServerReads(Server(b"first", refused, MARK))
+    assert asyncio.run(reads.read([("GET", "a"), ("GET", "b")])) == [b"first", refused]
