@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 
 from hiredis import pack_command
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -115,25 +115,20 @@ class ServerReads:
         self._count += 1
         mark = b"%d" % self._count
         if self._connection is None:
-            self._connection = cast(
-                AbstractConnection,
-                await self._pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
-            )
+            self._connection = await _lent(self._pool)
         try:
             replies = await _round_trip(self._connection, [*commands, ("ECHO", mark)])
-            last = replies.pop()
-            if last != mark and not isinstance(last, Exception):
+            if (last := replies.pop()) != mark:
                 await self._connection.disconnect(nowait=True)
+                # A server that has changed its password, or is loading its data, refuses all.
+                if isinstance(last, Exception):
+                    raise last
                 raise RedisConnectionError("a reply belongs to another request")
         except BaseException:
             # The pool asks Sentinel anew who the master is, where there is one.
             connection, self._connection = self._connection, None
             await self._pool.release(connection)
             raise
-        # One command may be refused for itself; a server that is loading its data, or has changed
-        # its password, refuses all.
-        if isinstance(last, Exception):
-            raise last
         return replies
 
 
@@ -147,14 +142,18 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
         RedisError: there was no reply in time.
     """
     pool = redis.connection_pool
-    connection = cast(
-        AbstractConnection,
-        await pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
-    )
+    connection = await _lent(pool)
     try:
         return await _round_trip(connection, commands)
     finally:
         await pool.release(connection)
+
+
+async def _lent(pool: ConnectionPool) -> AbstractConnection:
+    return cast(
+        AbstractConnection,
+        await pool.get_connection(),  # type: ignore[no-untyped-call]  # as it is
+    )
 
 
 async def _round_trip(connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:

@@ -260,9 +260,11 @@ def test_after_a_lost_connection_the_next_read_takes_another() -> None:
 
 
 def test_a_server_that_refuses_everything_fails_the_read() -> None:
-    loading = redis.ResponseError("LOADING")
-    with pytest.raises(redis.ResponseError, match="LOADING"):
-        asyncio.run(ServerReads(Server(loading, loading)).read([("GET", "k")]))
+    refused = redis.ResponseError("NOAUTH")
+    server = Server(refused, refused)
+    with pytest.raises(redis.ResponseError, match="NOAUTH"):
+        asyncio.run(ServerReads(server).read([("GET", "k")]))
+    assert (server.is_closed, server.is_lent) == (True, False)
 
 
 def test_one_refused_command_is_an_error_in_its_place() -> None:
