@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from benchmarks.load.driver import Outcome, closed_loop, each_once, get, open_loop, post, run
 from benchmarks.load.faults import growth_percent
 
@@ -91,6 +93,23 @@ def test_a_steady_rate_counts_the_time_that_a_request_had_to_wait() -> None:
     assert len(outcome.statuses) == 20
     # All but the slow one were due while it kept the only connection.
     assert sorted(outcome.latencies)[1] > 0.02
+
+
+def test_a_steady_rate_sleeps_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept, sleep = [], asyncio.sleep
+
+    async def noting(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    async def answers(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(200, request.split()[1]))
+
+    monkeypatch.setattr(asyncio, "sleep", noting)
+    outcome = against(answers, lambda port: open_loop(port, [get("/x")], 1700, 0.05))
+    assert outcome.statuses == [200] * 85
+    # uvloop counts in milliseconds: what is asked to sleep half of one comes back at once.
+    assert min(slept) >= 0.001
 
 
 def test_posts_say_how_long_they_are() -> None:
