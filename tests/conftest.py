@@ -17,6 +17,16 @@ settings.register_profile("untimed", settings(), deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses servers that the tests cannot use, before any of several workers starts."""
+    if GIVEN_SERVER is not None and config.getoption("numprocesses", None):
+        raise pytest.UsageError("TEST_REDIS_URL names one server, which each worker empties: -n 0")
+    if GIVEN_PROGRAM not in ("valkey", "redis"):
+        raise pytest.UsageError(f"TEST_SERVER is valkey or redis, not {GIVEN_PROGRAM}")
+    if GIVEN_PROGRAM == "redis" and redis_program() is None:
+        raise pytest.UsageError("TEST_SERVER=redis needs a redis-server on this machine")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what works on the server of the session, for runs on another one: ``-m store``."""
     for item in items:
@@ -33,14 +43,9 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     holds anything of value. Each of several workers (`-n`) has a server of its own.
     """
     if GIVEN_SERVER is not None:
-        if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
-            pytest.exit("TEST_REDIS_URL names one server, which each worker empties: use -n 0", 1)
         yield GIVEN_SERVER
         return
-    if GIVEN_PROGRAM == "redis":
-        program = redis_program()
-        if program is None:
-            pytest.exit("TEST_SERVER=redis needs a redis-server on this machine", 1)
+    if GIVEN_PROGRAM == "redis" and (program := redis_program()):
         with running(program, tmp_path_factory.mktemp("redis")) as server:
             yield server.url
         return
