@@ -1,6 +1,7 @@
 """GET /recommend/{user_id}."""
 
 import time
+from contextlib import nullcontext
 from typing import Annotated
 
 import orjson
@@ -168,7 +169,11 @@ async def _answer(
     name, snapshot = state.catalogs.snapshot(query.catalog)
     unit = session_id if user_id is None else user_id
     snapshot, demand = state.experiments.treat(name, snapshot, unit, demand)
-    history, degraded = await read_history(state, name, user_id, session_id, snapshot.event_types)
+    joins = snapshot.is_quick and demand.is_plain
+    with state.queue.coming if joins else nullcontext():
+        history, degraded = await read_history(
+            state, name, user_id, session_id, snapshot.event_types
+        )
     someone = Someone(user_id, session_id, history, degraded)
     content = await answer_one(state, name, snapshot, someone, demand)
     count_answer(state, content)

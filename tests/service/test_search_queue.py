@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.index import FlatCpuIndex
-from service.index.queue import BUSY_ROUNDS, SearchQueue
+from service.index.queue import BUSY_ROUNDS, COMING_S, SearchQueue
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
@@ -197,3 +197,93 @@ def test_several_wait_for_a_few_rounds_and_no_longer() -> None:
         return sizes
 
     assert ask(work) == [2]
+
+
+async def come_late(queue, index, query, may_ask: asyncio.Event):
+    with queue.coming:
+        await may_ask.wait()
+    return await queue.search(index, query, 3, quick=True)
+
+
+def test_who_asks_alone_waits_for_those_who_are_coming() -> None:
+    index = Counted()
+
+    async def work(queue):
+        may_ask = asyncio.Event()
+        others = [asyncio.ensure_future(come_late(queue, index, q, may_ask)) for q in QUERIES[1:9]]
+        await asyncio.sleep(0)
+        first = asyncio.ensure_future(queue.search(index, QUERIES[0], 3, quick=True))
+        await rounds(2 * BUSY_ROUNDS)
+        sizes = list(index.sizes)
+        may_ask.set()
+        await asyncio.gather(first, *others)
+        return sizes
+
+    assert ask(work) == []
+    assert index.sizes == [9]
+
+
+def test_nobody_waits_long_for_those_who_are_coming() -> None:
+    index = Counted()
+
+    async def work(queue):
+        loop, may_ask = asyncio.get_running_loop(), asyncio.Event()
+        other = asyncio.ensure_future(come_late(queue, index, QUERIES[1], may_ask))
+        await asyncio.sleep(0)
+        start = loop.time()
+        await queue.search(index, QUERIES[0], 3, quick=True)
+        waited = loop.time() - start
+        may_ask.set()
+        await other
+        return waited
+
+    assert COMING_S - 1e-4 <= ask(work) < 500 * COMING_S
+    assert index.sizes == [1, 1]
+
+
+def test_who_was_coming_and_never_asks_holds_nobody_up() -> None:
+    index = Counted()
+
+    async def refused(queue):
+        with queue.coming:
+            await rounds(3)
+            raise TimeoutError
+
+    async def work(queue):
+        coming = asyncio.ensure_future(refused(queue))
+        await asyncio.sleep(0)
+        asked = asyncio.ensure_future(queue.search(index, QUERIES[0], 3, quick=True))
+        await rounds(5 + BUSY_ROUNDS)
+        sizes = list(index.sizes)
+        await asyncio.gather(coming, asked, return_exceptions=True)
+        return sizes
+
+    assert ask(work) == [1]
+
+
+def test_a_request_is_coming_while_its_history_is_read(start, deploy, redis_url, monkeypatch):
+    deploy()
+    client = start(redis_url=redis_url)
+    monkeypatch.setattr("service.index.queue.COMING_S", 60.0)
+    read = asyncio.Event()
+
+    async def history(_, user):
+        if user == "u1":
+            read.set()
+        else:
+            await read.wait()
+            await rounds(20)
+        return []
+
+    async def both():
+        return await asyncio.gather(*(client.http.get(f"/recommend/{u}") for u in ("u2", "u1")))
+
+    def searches() -> float:
+        return client.state.metrics._registry.get_sample_value(
+            "mutualrec_stage_seconds_count", {"stage": "search"}
+        )
+
+    before = searches()
+    monkeypatch.setattr(client.state.store, "history", history)
+    assert [answer.json()["user_id"] for answer in client.run(both())] == ["u2", "u1"]
+    assert searches() == before + 1
