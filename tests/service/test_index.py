@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.errors import IndexUnavailable
 from service.index import DeltaIndex, FlatCpuIndex, TransposedIndex, build_index
-from service.index.products import best_products
+from service.index.products import best_products, in_blocks
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(50, 8)).astype(np.float32)
@@ -75,7 +75,7 @@ def catalog(num_items: int, seed: int = 0) -> np.ndarray:
 )
 def test_products_give_what_sorting_all_scores_gives(num_items, num_queries, k, seed):
     items, queries, k = catalog(num_items, seed), catalog(num_queries, seed + 1), min(k, num_items)
-    scores, rows = best_products(queries, items.T, k)
+    scores, rows = best_products(queries, in_blocks(items), num_items, k)
     expected = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_array_equal(scores, np.take_along_axis(queries @ items.T, expected, 1))
@@ -84,7 +84,7 @@ def test_products_give_what_sorting_all_scores_gives(num_items, num_queries, k, 
 @pytest.mark.parametrize("k", [1, 7, 600])
 def test_items_of_several_blocks_are_searched_as_one(k):
     items, queries = catalog(40_000), catalog(5, seed=1)
-    _, rows = best_products(queries, np.ascontiguousarray(items.T), k)
+    _, rows = best_products(queries, in_blocks(items), len(items), k)
     expected = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(rows, expected)
 
