@@ -16,7 +16,7 @@ BLOCK_ITEMS = 64
 """Items that one product scores: some dozen queries by so few is what BLAS calls a small matrix.
 
 With AVX-512 it multiplies those where they lie, and takes two thirds of the time it needs for 32
-queries and all items, and less than half of that for 8; without AVX-512 there is no difference.
+queries and all items, and less than half of that for 8; without AVX-512 it hardly matters.
 """
 
 _BLOCKS_AT_ONCE = 256
