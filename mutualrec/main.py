@@ -1,10 +1,8 @@
 """Entry point of the `mutualrec` command."""
 
 import logging
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -27,6 +25,7 @@ from mutualrec.commands import (
     training,
     versions,
 )
+from mutualrec.stopping import stopping_in_order
 
 logger = logging.getLogger(__name__)
 
@@ -110,16 +109,8 @@ def run() -> None:
     Being told to stop (SIGTERM, SIGHUP) ends it as Ctrl-C does: in order, so that a private Valkey
     server does not outlive it.
     """
-    before = {sign: signal.signal(sign, _stop) for sign in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with stopping_in_order():
         _run()
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _run() -> None:
