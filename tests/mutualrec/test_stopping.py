@@ -25,6 +25,8 @@ def free(done) -> None:
 
 def stopped_by(sign: signal.Signals, tell=signal.raise_signal) -> BaseException | None:
     """Return what ended a block that would last long, and in which a signal came."""
+    # A shell lets what it runs in the background ignore Ctrl-C, and that may be these tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with stopping_in_order():
             tell(sign)
@@ -33,6 +35,8 @@ def stopped_by(sign: signal.Signals, tell=signal.raise_signal) -> BaseException 
                 time.sleep(0.01)
     except BaseException as error:
         return error
+    finally:
+        signal.signal(signal.SIGINT, before)
     return None
 
 
