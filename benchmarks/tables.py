@@ -134,7 +134,8 @@ def _elsewhere(experiment: Experiment) -> str:
 
 def _origin(rows: Lookup) -> str:
     commands = sorted({str(row["command"]) for row in rows.values()})
-    commits = sorted({str(row["commit"]) for row in rows.values()})
+    # A row of several seeds names the commits of all.
+    commits = sorted({one for row in rows.values() for one in str(row["commit"]).split(", ")})
     shown = ", ".join(f"`{command}`" for command in commands)
     return f"Made by {shown} at {', '.join(commits)}."
 

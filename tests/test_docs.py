@@ -80,6 +80,14 @@ def test_the_benchmarks_page_is_generated_from_the_results() -> None:
     assert BENCHMARKS_PAGE.read_text() == render()
 
 
+def test_the_benchmarks_page_names_each_commit_of_a_table_once() -> None:
+    origins = [line for line in render().splitlines() if line.startswith("Made by ")]
+    assert origins
+    for origin in origins:
+        commits = origin.removesuffix(".").rpartition(" at ")[2].split(", ")
+        assert len(commits) == len(set(commits)), origin
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")))
 def test_published_rows_have_their_command_and_commit(path: Path) -> None:
     rows = json.loads(path.read_text())
