@@ -154,13 +154,9 @@ class Moment(selectors.SelectSelector):
 def within(work: Coroutine):
     """Run to the end by a clock that goes on only where everybody waits."""
     moment = Moment()
-
-    def loop() -> asyncio.AbstractEventLoop:
-        made = asyncio.SelectorEventLoop(moment)
-        made.time = lambda: moment.passed
-        return made
-
-    with asyncio.Runner(loop_factory=loop) as runner:
+    loop = asyncio.SelectorEventLoop(moment)
+    loop.time = lambda: moment.passed
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(work)
 
 
