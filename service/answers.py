@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from service.cursor import MAX_SHOWN, Cursor, decode_cursor, request_fingerprint, shown_rows
 from service.experiments.arms import Arm, recommendation_id
@@ -20,8 +20,7 @@ from service.user_vector import UserVector
 Json: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """What a request asks for, whoever it is for.
 
     Attributes:
@@ -50,8 +49,7 @@ class Demand:
         return self.rules is None and not self.explain and self.cursor is None
 
 
-@dataclass(frozen=True)
-class Someone:
+class Someone(NamedTuple):
     """Who is answered: a user, a session, or a user in a session; and what they did lately.
 
     `degraded` means that the latter is not known.

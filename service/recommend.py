@@ -162,12 +162,9 @@ def _weighted(
     now_ms: int,
 ) -> dict[int, float]:
     """What is new to the version and counts for anything, and how much each does."""
+    new = sorted(positive.keys() - known)
     of_types = snapshot.event_weights
-    counted = {
-        row: weight_of(positive[row].types, of_types, now_ms)
-        for row in sorted(positive)
-        if row not in known
-    }
-    if any(weight <= 0 for weight in counted.values()):
-        counted = {row: weight for row, weight in counted.items() if weight > 0}
-    return counted
+    if not of_types:
+        return dict.fromkeys(new, 1.0)
+    weights = [(row, weight_of(positive[row].types, of_types, now_ms)) for row in new]
+    return {row: weight for row, weight in weights if weight > 0}

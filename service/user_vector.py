@@ -11,7 +11,6 @@ that ``benchmarks/fold_in.py`` tries on a replay of movielens-100k.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -25,6 +24,7 @@ PRIOR_STRENGTH = 3.0
 _MIN_DEVIATION = 1e-12
 _Number = TypeVar("_Number", np.float32, np.float64)
 _CHUNK_ROWS = 1 << 16
+_USERS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +129,12 @@ def user_vectors(
     """
     vectors: list[NDArray[np.float32] | None] = [None] * len(users)
     moved = [number for number, user in enumerate(users) if user.fresh_rows]
-    if moved:
-        of = [users[number] for number in moved]
+    for start in range(0, len(moved), _USERS_AT_ONCE):
+        numbers = moved[start : start + _USERS_AT_ONCE]
+        of = [users[number] for number in numbers]
         mixed = _moved_vectors(artifact, fold_in, of, prior_strength)
         says_something = np.logical_or.reduce(mixed, axis=1)
-        for place, number in enumerate(moved):
+        for place, number in enumerate(numbers):
             vectors[number] = mixed[place] if says_something[place] else None
     for number, user in enumerate(users):
         if user.user_row is not None and not user.fresh_rows:
@@ -189,14 +190,16 @@ def _moved_vectors(
     parts = np.empty((2, len(users), artifact.users.shape[1]))  # what was trained, what is said
     parts[0] = _trained(artifact, [user.user_row for user in users])
     rows = np.array([row for user in users for row in user.fresh_rows], np.int64)
-    weights = np.array([[weight] for user in users for weight in user.weights])
-    starts = [0, *accumulate(len(user.fresh_rows) for user in users[:-1])]
-    np.add.reduceat(weights * artifact.items.take(rows, axis=0), starts, out=parts[1])
+    # A product with mostly zeros takes BLAS a fraction of what adding up row by row does.
+    weights = np.zeros((len(users), len(rows)), np.float32)
+    of = np.repeat(np.arange(len(users)), [len(user.fresh_rows) for user in users])
+    weights[of, np.arange(len(rows))] = [weight for user in users for weight in user.weights]
+    parts[1] = weights @ artifact.items.take(rows, axis=0)
     for block in artifact.blocks:
         if block.kind == "factors":
             factors = artifact.factors[block.name].take(rows, axis=0)
-            parts[1][:, block.columns] = np.add.reduceat(weights * factors, starts)
-    return _mixed(fold_in, parts, np.add.reduceat(weights, starts) / prior_strength)
+            parts[1][:, block.columns] = weights @ factors
+    return _mixed(fold_in, parts, weights.sum(axis=1, keepdims=True) / prior_strength)
 
 
 def _trained(artifact: Artifact, user_rows: Sequence[int | None]) -> NDArray[np.float32]:

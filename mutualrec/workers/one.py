@@ -46,6 +46,7 @@ def server_of(settings: "Settings", app: "FastAPI") -> "uvicorn.Server":
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on who asks, or through which proxy
             timeout_graceful_shutdown=settings.shutdown_timeout_s,
         )
     )

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from service.answers import Demand
@@ -66,7 +65,7 @@ class Experiments:
             return snapshot, demand
         if arm.version is not None:
             snapshot = self._catalogs.beside(catalog, arm.version) or snapshot
-        return snapshot, replace(demand, arm=arm, rules=combined(demand.rules, arm.rules))
+        return snapshot, demand._replace(arm=arm, rules=combined(demand.rules, arm.rules))
 
     # Any: JSON.
     def count(self, content: dict[str, Any]) -> None:

@@ -39,12 +39,12 @@ def path_id(request: Request, prefix: bytes, what: str) -> str:
     raw_path: bytes = request.scope["raw_path"]
     encoded = raw_path.partition(prefix)[2]
     try:
-        identifier = unquote_to_bytes(encoded).decode("utf-8")
+        decoded = unquote_to_bytes(encoded)
+        identifier = decoded.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"the {what} id in the path is not percent-encoded UTF-8") from error
-    size_bytes = len(identifier.encode())
-    if not 1 <= size_bytes <= MAX_ID_BYTES:
+    if not 1 <= len(decoded) <= MAX_ID_BYTES:
         raise InvalidParameter(
-            f"{what} ids have 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {size_bytes}"
+            f"{what} ids have 1 to {MAX_ID_BYTES} bytes of UTF-8, this one {len(decoded)}"
         )
     return identifier

@@ -30,17 +30,15 @@ def history_of(events: Iterable[PastEvent]) -> list[HistoryItem]:
     Args:
         events: oldest first.
     """
-    items: dict[str, tuple[bool, dict[str, int]]] = {}
+    items: dict[str, HistoryItem] = {}
     for positive, event_type, item_id, timestamp in events:
         known = items.get(item_id)
-        if known is None or known[0] is not positive:
-            items[item_id] = (positive, {event_type: timestamp})
+        if known is None or known.positive is not positive:
+            items[item_id] = HistoryItem(item_id, positive, timestamp, {event_type: timestamp})
         else:
-            known[1][event_type] = timestamp
-    return [
-        HistoryItem(item_id, positive, max(types.values()), types)
-        for item_id, (positive, types) in items.items()
-    ]
+            types = {**known.types, event_type: timestamp}
+            items[item_id] = HistoryItem(item_id, positive, max(types.values()), types)
+    return list(items.values())
 
 
 def merged(*histories: Iterable[HistoryItem]) -> list[HistoryItem]:
