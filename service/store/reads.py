@@ -175,14 +175,10 @@ async def _replies(connection: AbstractConnection, count: int) -> list[Reply]:
             for number in range(count):
                 if number % _REPLIES_PER_LIMIT == 0 and connection.socket_timeout is not None:
                     limit.reschedule(loop.time() + connection.socket_timeout)
-                replies.append(await _reply(connection))
+                try:
+                    replies.append(await connection.read_response(timeout=math.inf))
+                except ResponseError as error:
+                    replies.append(error)
     except TimeoutError as error:
         raise RedisTimeoutError(f"{count - len(replies)} of {count} replies are late") from error
     return replies
-
-
-async def _reply(connection: AbstractConnection) -> Reply:
-    try:
-        return await connection.read_response(timeout=math.inf)
-    except ResponseError as error:
-        return error
