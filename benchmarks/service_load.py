@@ -1,6 +1,6 @@
 """How the service bears load, in ratios to an empty FastAPI endpoint of the same run.
 
-python -m benchmarks.service_load throughput
+python -m benchmarks.service_load throughput --connections 16 32 64
 python -m benchmarks.service_load throughput --items 1000000
 python -m benchmarks.service_load memory memory_after_swap swap outage
 python -m benchmarks.service_load soak --seconds 3600
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.load.faults import growth_percent, outage, soak, swap
-from benchmarks.load.measuring import Size, Throughput, throughput
+from benchmarks.load.measuring import MIN_USERS, FullLoad, Size, throughput
 from benchmarks.load.memory import memory, memory_after_swap
 from benchmarks.rows import Row, machine, spread_row, write_rows
 
@@ -29,13 +29,19 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of one round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--connections", type=int, nargs="+", default=[32], help="of full load, for throughput"
+    )
     parser.add_argument("--index", default="auto", help="the service's MUTUALREC_INDEX")
     arguments = parser.parse_args()
+    if arguments.users < MIN_USERS:
+        parser.error(f"--users must be at least {MIN_USERS}")
     size = Size(
         arguments.items,
         arguments.users,
         arguments.seconds,
         arguments.rounds,
+        arguments.connections,
         {"MUTUALREC_INDEX": arguments.index},
     )
     for what in arguments.what:
@@ -45,17 +51,12 @@ def main() -> None:
 def throughput_rows(size: Size) -> list[Row]:
     """Rows of full and of half load."""
     measured = throughput(size)
-    full = f"32 connections, {_where(size)}"
+    half = f"half of full load, {_where(size)}"
     return [
-        *_ratios(size, measured, full),
-        _row(size, f"half of full load, {_where(size)}", "p99_ms", _p99(measured)),
+        *(row for number, load in measured.full.items() for row in _full_rows(size, number, load)),
+        _row(size, half, "p99_ms", [outcome.p99_ms() for outcome in measured.half]),
+        _row(size, half, "errors", [sum(outcome.errors for outcome in measured.half)]),
         _row(size, f"20 items without events, {_where(size)}", "recall@20", [measured.recall]),
-        _row(
-            size,
-            full,
-            "errors",
-            [float(sum(o.errors for o in measured.service.outcomes + measured.half))],
-        ),
     ]
 
 
@@ -142,20 +143,17 @@ def soak_rows(size: Size) -> list[Row]:
     ]
 
 
-def _ratios(size: Size, measured: Throughput, full: str) -> list[Row]:
-    rows = []
+def _full_rows(size: Size, connections: int, load: FullLoad) -> list[Row]:
+    full = f"{connections} connections, {_where(size)}"
+    rows = [_row(size, full, "errors", [load.errors])]
     for name, side in (
-        ("endpoint that returns the content", measured.returned),
-        ("endpoint that returns ready bytes", measured.ready),
+        ("endpoint that returns the content", load.returned),
+        ("endpoint that returns ready bytes", load.ready),
     ):
         setting = f"{full}, over an {name}"
-        rows.append(_row(size, setting, "throughput_ratio", measured.ratios(side)))
-        rows.append(_row(size, setting, "processor_time_ratio", measured.cpu_ratios(side)))
+        rows.append(_row(size, setting, "throughput_ratio", load.ratios(side)))
+        rows.append(_row(size, setting, "processor_time_ratio", load.cpu_ratios(side)))
     return rows
-
-
-def _p99(measured: Throughput) -> list[float]:
-    return [outcome.p99_ms() for outcome in measured.half]
 
 
 def _where(size: Size) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ _RECALL_USERS = 200
 _RECALL_K = 20
 _TRIES = 5
 
+MIN_USERS = ASKED_USERS + _RECALL_USERS
+"""Those who are asked for have events, those whose recall is measured have none."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -33,6 +36,7 @@ class Size:
         users: in the catalog.
         seconds: of one round.
         rounds: how often both sides take turns.
+        connections: at how many connections throughput is measured, one after the other.
         variables: settings of the service, by the names of their environment variables.
     """
 
@@ -40,6 +44,7 @@ class Size:
     users: int
     seconds: float
     rounds: int
+    connections: Sequence[int] = (32,)
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,6 +67,7 @@ class Side:
     """Rounds of full load on one endpoint, and the processor time of a request in each."""
 
     path: str
+    connections: int
     outcomes: list[Outcome] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
 
@@ -69,20 +75,30 @@ class Side:
         """One more round."""
         asked = [get(self.path + f"u{number}") for number in range(ASKED_USERS)]
         before = server.cpu_s()
-        outcome = run(closed_loop(server.port, asked, seconds))
+        outcome = run(closed_loop(server.port, asked, seconds, self.connections))
         self.cpu_s.append((server.cpu_s() - before) / max(1, len(outcome.statuses)))
         self.outcomes.append(outcome)
 
+    @property
+    def per_second(self) -> float:
+        """Good answers per second, the median of the rounds."""
+        return float(np.median([outcome.per_second for outcome in self.outcomes]))
 
-@dataclass
-class Throughput:
-    """One entry per round of every side; `recall` is a single number."""
 
-    service: Side = field(default_factory=lambda: Side("/recommend/"))
-    returned: Side = field(default_factory=lambda: Side("/content/"))
-    ready: Side = field(default_factory=lambda: Side("/recommend/"))
-    half: list[Outcome] = field(default_factory=list)
-    recall: float = float("nan")
+class FullLoad:
+    """Rounds of full load on the service and on the empty endpoint, at so many connections."""
+
+    def __init__(self, connections: int) -> None:
+        """Without a round yet."""
+        self.service = Side("/recommend/", connections)
+        self.returned = Side("/content/", connections)
+        self.ready = Side("/recommend/", connections)
+
+    def add(self, own: Server, empty: Server, seconds: float) -> None:
+        """One more round of all three."""
+        self.service.add(own, seconds)
+        self.ready.add(empty, seconds)
+        self.returned.add(empty, seconds)
 
     def ratios(self, other: Side) -> list[float]:
         """The service's answers per second over those of another side, round by round."""
@@ -93,6 +109,20 @@ class Throughput:
         """Another side's processor time per answer over the service's."""
         pairs = zip(self.service.cpu_s, other.cpu_s, strict=True)
         return [theirs / own for own, theirs in pairs]
+
+    @property
+    def errors(self) -> int:
+        """Requests that the service did not answer well."""
+        return sum(outcome.errors for outcome in self.service.outcomes)
+
+
+@dataclass
+class Throughput:
+    """Full load by the number of connections, one entry per round of half load, and the recall."""
+
+    full: Mapping[int, FullLoad]
+    half: list[Outcome] = field(default_factory=list)
+    recall: float = float("nan")
 
 
 @contextmanager
@@ -138,7 +168,7 @@ def give_events(port: int, num_items: int) -> None:
 
 def throughput(size: Size) -> Throughput:
     """Full load on the service and on the empty endpoint in turns, then half of it."""
-    measured = Throughput()
+    measured = Throughput({number: FullLoad(number) for number in size.connections})
     with prepared(size) as place, ExitStack() as stack:
         own = stack.enter_context(service(place.home, place.redis.url, variables=size.variables))
         give_events(own.port, size.items)
@@ -146,12 +176,11 @@ def throughput(size: Size) -> Throughput:
         for server in (own, empty):
             run(closed_loop(server.port, asked_users(), _WARM_UP_S))
         for _ in range(size.rounds):
-            measured.service.add(own, size.seconds)
-            measured.ready.add(empty, size.seconds)
-            measured.returned.add(empty, size.seconds)
-        full = float(np.median([outcome.per_second for outcome in measured.service.outcomes]))
+            for load in measured.full.values():
+                load.add(own, empty, size.seconds)
+        most = max(load.service.per_second for load in measured.full.values())
         for _ in range(size.rounds):
-            outcome = run(open_loop(own.port, asked_users(), full / 2, size.seconds))
+            outcome = run(open_loop(own.port, asked_users(), most / 2, size.seconds))
             measured.half.append(outcome)
         measured.recall = _recall(own, place)
     return measured
