@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import APIRoute
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -49,7 +50,20 @@ class GuardedFastAPI(FastAPI):
             for path, methods in document["paths"].items():
                 for method, operation in methods.items():
                     _guard(operation, needed_scope(method.upper(), path))
+            for route in self.routes:
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    _complete_examples(route, document["paths"][route.path_format])
         return super().openapi()
+
+
+def _complete_examples(route: APIRoute, methods: dict[str, Any]) -> None:
+    """Puts examples of answers as they were given; FastAPI leaves out what is null in them."""
+    for method in route.methods or ():
+        for status, answer in route.responses.items():
+            for kind, media in answer.get("content", {}).items():
+                if "example" in media:
+                    documented = methods[method.lower()]["responses"][str(status)]["content"]
+                    documented[kind]["example"] = media["example"]
 
 
 def _guard(operation: dict[str, Any], scope: str | None) -> None:

@@ -224,6 +224,12 @@ class LoginResponse(BaseModel):
 
 
 # Any: FastAPI takes free-form OpenAPI fragments.
+def answer_example(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of an answer in JSON: what one is like."""
+    return {status: {"content": {"application/json": {"example": example}}}}
+
+
+# Any: FastAPI takes free-form OpenAPI fragments.
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of each status: a problem."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}

@@ -18,7 +18,7 @@ from service.histories import read_history
 from service.metrics import timed
 from service.routes.parameters import CatalogQuery, checked_k
 from service.rules.body import RulesBody
-from service.schemas import BatchResponse, problem_responses
+from service.schemas import BatchResponse, answer_example, problem_responses
 from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
 
@@ -117,7 +117,7 @@ class RecommendBody(RulesBody):
     summary="Recommend items under rules, to several users at once",
     response_model=BatchResponse,
     responses={
-        200: {"content": {"application/json": {"example": _EXAMPLE}}},
+        **answer_example(_EXAMPLE),
         **problem_responses(400, 404, 413, 422, 503),
     },
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},

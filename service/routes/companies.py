@@ -13,7 +13,7 @@ from service.funds.schemas import CompaniesResponse, CompanyResponse, InvestorsR
 from service.items_json import with_metadata
 from service.routes.parameters import KQuery, checked_k
 from service.routes.raw_path import RawPathRoute, raw_id
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import state_of
 
 FundCatalogQuery = Annotated[str, Query(description="A catalog of fund companies.")]
@@ -35,7 +35,7 @@ router = APIRouter(tags=["companies"], route_class=RawPathRoute)
     summary="Find companies",
     response_model=CompaniesResponse,
     responses={
-        200: {"content": {"application/json": {"example": COMPANIES}}},
+        **answer_example(COMPANIES),
         **problem_responses(404, 422, 503),
     },
 )
@@ -67,7 +67,7 @@ async def find_companies(
     summary="Who holds a company, and who may enter next",
     response_model=InvestorsResponse,
     responses={
-        200: {"content": {"application/json": {"example": INVESTORS}}},
+        **answer_example(INVESTORS),
         **problem_responses(400, 404, 422, 503),
     },
 )
@@ -105,7 +105,7 @@ async def investors(
     summary="A company",
     response_model=CompanyResponse,
     responses={
-        200: {"content": {"application/json": {"example": COMPANY}}},
+        **answer_example(COMPANY),
         **problem_responses(400, 404, 422, 503),
     },
 )

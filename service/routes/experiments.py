@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -20,7 +20,7 @@ from service.experiments.report import metrics, report
 from service.experiments.schemas import ExperimentReport, ExperimentsResponse
 from service.experiments.store import ExperimentStore
 from service.routes.parameters import CatalogQuery
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
 
@@ -28,17 +28,15 @@ MAX_EXPERIMENTS = 100
 _DAY_S = 86_400
 _OUTSIDE = (0, 0)
 _PATH = "/admin/experiments/{name}"
+_BODY = {
+    "description": "Do diverse lists get more clicks?",
+    "arms": [
+        {"name": "as-it-is", "share": 0.1},
+        {"name": "diverse", "share": 0.1, "rules": {"diversity": 0.4}},
+    ],
+}
 _BODY_EXAMPLES = {
-    "rules": {
-        "summary": "More diverse lists for a tenth of the users",
-        "value": {
-            "description": "Do diverse lists get more clicks?",
-            "arms": [
-                {"name": "as-it-is", "share": 0.1},
-                {"name": "diverse", "share": 0.1, "rules": {"diversity": 0.4}},
-            ],
-        },
-    },
+    "rules": {"summary": "More diverse lists for a tenth of the users", "value": _BODY},
     "weights": {
         "summary": "Another mixture of the ensemble's members",
         "value": {
@@ -99,6 +97,14 @@ _REPORT = {
         }
     ],
 }
+_EXPERIMENT = {
+    **_BODY,
+    "name": "diversity",
+    "number": 1,
+    "counted_from": "2026-01-31T12:00:00Z",
+    "started_at": "2026-01-31T12:00:00Z",
+    "stopped_at": None,
+}
 _ALL = {"catalog": "default", "since": "2026-01-31", "experiments": [_REPORT], "outside": _METRICS}
 
 _Name = Annotated[str, Path(pattern=NAME_PATTERN, description="Letters, digits, '_' and '-'.")]
@@ -109,16 +115,11 @@ _Days = Annotated[
 router = APIRouter(tags=["experiments"])
 
 
-# Any: FastAPI takes free-form OpenAPI fragments.
-def _answer(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {"application/json": {"example": example}}}}
-
-
 @router.get(
     "/admin/experiments",
     summary="Compare the arms of all experiments",
     response_model=ExperimentsResponse,
-    responses={**_answer(_ALL), **problem_responses(404, 422, 503)},
+    responses={**answer_example(_ALL), **problem_responses(404, 422, 503)},
 )
 async def read_experiments(
     request: Request, catalog: CatalogQuery = None, days: _Days = None
@@ -134,7 +135,7 @@ async def read_experiments(
     _PATH,
     summary="Compare the arms of an experiment",
     response_model=ExperimentReport,
-    responses={**_answer(_REPORT), **problem_responses(404, 422, 503)},
+    responses={**answer_example(_REPORT), **problem_responses(404, 422, 503)},
 )
 async def read_experiment(
     request: Request, name: _Name, catalog: CatalogQuery = None, days: _Days = None
@@ -150,7 +151,10 @@ async def read_experiment(
     _PATH,
     summary="Define, start or stop an experiment",
     response_model=Experiment,
-    responses=problem_responses(400, 404, 409, 413, 422, 503),
+    responses={
+        **answer_example(_EXPERIMENT),
+        **problem_responses(400, 404, 409, 413, 422, 503),
+    },
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": _BODY_EXAMPLES}}}},
 )
 async def put_experiment(

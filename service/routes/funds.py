@@ -21,7 +21,7 @@ from service.funds.similar import By, by_portfolio, by_vectors, overlaps
 from service.routes.companies import FundCatalogQuery, NameQuery, OffsetQuery
 from service.routes.parameters import FilterQuery, KQuery, checked_k
 from service.routes.raw_path import RawPathRoute, raw_id
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import state_of
 
 QuarterQuery = Annotated[
@@ -37,7 +37,7 @@ router = APIRouter(tags=["funds"], route_class=RawPathRoute)
     summary="Find fund companies",
     response_model=FundsResponse,
     responses={
-        200: {"content": {"application/json": {"example": FUNDS}}},
+        **answer_example(FUNDS),
         **problem_responses(404, 422, 503),
     },
 )
@@ -68,7 +68,7 @@ async def find_funds(
     summary="Where institutional money is expected to go next",
     response_model=TrendsResponse,
     responses={
-        200: {"content": {"application/json": {"example": TRENDS}}},
+        **answer_example(TRENDS),
         **problem_responses(404, 422, 503),
     },
 )
@@ -117,7 +117,7 @@ async def fund_trends(
     summary="Funds like a fund",
     response_model=SimilarFundsResponse,
     responses={
-        200: {"content": {"application/json": {"example": SIMILAR}}},
+        **answer_example(SIMILAR),
         **problem_responses(400, 404, 422, 503),
     },
 )
@@ -168,7 +168,7 @@ async def similar_funds(
     summary="A fund company",
     response_model=FundResponse,
     responses={
-        200: {"content": {"application/json": {"example": FUND}}},
+        **answer_example(FUND),
         **problem_responses(400, 404, 422, 503),
     },
 )

@@ -4,15 +4,36 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from service.errors import NotReady
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import state_of
+
+_READY = {
+    "status": "ready",
+    "redis": "up",
+    "catalogs": {
+        "default": {
+            "model_version": "20260131T120000123456Z-0a1b2c3d",
+            "num_users": 2000,
+            "num_items": 800,
+        }
+    },
+    "waiting": [],
+}
+_METRICS = """\
+# HELP mutualrec_requests_total Requests by route, method and status.
+# TYPE mutualrec_requests_total counter
+mutualrec_requests_total{method="GET",route="/recommend/{user_id}",status="200"} 17.0
+"""
 
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/health/live", summary="Is the process alive?")
+@router.get(
+    "/health/live", summary="Is the process alive?", responses=answer_example({"status": "live"})
+)
 async def live() -> dict[str, str]:
     """Touches nothing: a slow Redis must not get the process killed."""
     return {"status": "live"}
@@ -21,7 +42,7 @@ async def live() -> dict[str, str]:
 @router.get(
     "/health/startup",
     summary="Has it started?",
-    responses=problem_responses(503),
+    responses={**answer_example({"status": "started"}), **problem_responses(503)},
 )
 async def startup(request: Request) -> dict[str, str]:
     """200 once every catalog was looked at, loaded or not; until then nothing else is probed."""
@@ -35,7 +56,7 @@ async def startup(request: Request) -> dict[str, str]:
     summary="Can it answer?",
     # Any: JSON.
     response_model=dict[str, Any],
-    responses=problem_responses(503),
+    responses={**answer_example(_READY), **problem_responses(503)},
 )
 async def ready(request: Request) -> Response:
     """200 when a catalog can answer; `degraded` when Redis does not reply. Asked once a second."""
@@ -64,7 +85,12 @@ async def ready(request: Request) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": _METRICS}}}},
+)
 async def metrics(request: Request) -> Response:
     """Counts and latencies by route and status, versions, swaps, fallbacks, events."""
     return Response(state_of(request).metrics.render(), media_type="text/plain; version=0.0.4")

@@ -11,7 +11,7 @@ from service.events import Interaction, SessionInteraction
 from service.ingest import Batch, EventRules, read_batch
 from service.routes.ingest_options import PARAMETERS, IngestOptions, read_body
 from service.routes.lean import LeanRoute
-from service.schemas import IngestResponse, problem_responses
+from service.schemas import IngestResponse, answer_example, problem_responses
 from service.state import ServiceState, state_of
 from service.store.taking import take
 
@@ -73,7 +73,7 @@ router = APIRouter(tags=["interactions"], route_class=LeanRoute)
     summary="Take interactions",
     response_model=IngestResponse,
     responses={
-        202: {"content": {"application/json": {"example": _EXAMPLE_RESPONSE}}},
+        **answer_example(_EXAMPLE_RESPONSE, status=202),
         **problem_responses(400, 404, 413, 415, 422, 501, 503),
     },
     openapi_extra={"requestBody": _BODY, "parameters": PARAMETERS},

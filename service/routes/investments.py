@@ -26,7 +26,7 @@ from service.items_json import with_metadata
 from service.routes.companies import FundCatalogQuery
 from service.routes.parameters import FilterQuery, KQuery, MetadataQuery, SessionId, checked_k
 from service.routes.raw_path import RawPathRoute, raw_id
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import state_of
 
 _Words = Annotated[
@@ -62,7 +62,7 @@ class InvestmentsBody(Suitability):
     summary="Where a fund may invest next",
     response_model=InvestmentsResponse,
     responses={
-        200: {"content": {"application/json": {"example": INVESTMENTS}}},
+        **answer_example(INVESTMENTS),
         **problem_responses(400, 404, 422, 503),
     },
 )
@@ -116,7 +116,7 @@ async def fund_investments(
     summary="Where a fund may invest next, under long lists of rules",
     response_model=InvestmentsResponse,
     responses={
-        200: {"content": {"application/json": {"example": INVESTMENTS}}},
+        **answer_example(INVESTMENTS),
         **problem_responses(400, 404, 413, 422, 503),
     },
 )

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import orjson
@@ -18,7 +17,7 @@ from service.item_change import ItemChange
 from service.items.extended import checked_value
 from service.routes.ids import path_id
 from service.routes.parameters import CatalogQuery
-from service.schemas import ItemPatch, ItemResponse, ItemState, problem_responses
+from service.schemas import ItemPatch, ItemResponse, ItemState, answer_example, problem_responses
 from service.snapshot import Snapshot
 from service.state import ServiceState, state_of
 from service.store.items import ItemStore
@@ -46,10 +45,7 @@ _PUT_EXAMPLES = {
         "value": {"texts": {"text": "A brass table lamp with a linen shade"}},
     },
 }
-# Any: FastAPI takes free-form OpenAPI fragments.
-_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"example": _EXAMPLE}}}
-}
+_ANSWER = answer_example(_EXAMPLE)
 
 router = APIRouter(tags=["items"])
 

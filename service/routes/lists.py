@@ -23,7 +23,7 @@ from service.routes.parameters import (
     checked_k,
 )
 from service.rules.candidates import Mask, Ranked, best
-from service.schemas import PopularResponse, SimilarResponse, problem_responses
+from service.schemas import PopularResponse, SimilarResponse, answer_example, problem_responses
 from service.similar import LEARNED
 from service.snapshot import Snapshot
 from service.state import state_of
@@ -53,7 +53,7 @@ router = APIRouter(tags=["lists"])
     summary="Popular and trending items",
     response_model=PopularResponse,
     responses={
-        200: {"content": {"application/json": {"example": _POPULAR}}},
+        **answer_example(_POPULAR),
         **problem_responses(404, 422, 503),
     },
 )
@@ -117,7 +117,7 @@ async def popular(
     summary="Items like an item",
     response_model=SimilarResponse,
     responses={
-        200: {"content": {"application/json": {"example": _SIMILAR}}},
+        **answer_example(_SIMILAR),
         **problem_responses(400, 404, 422, 503),
     },
 )

@@ -23,7 +23,7 @@ from service.routes.parameters import (
     checked_k,
 )
 from service.rules.body import RulesBody
-from service.schemas import RecommendResponse, problem_responses
+from service.schemas import RecommendResponse, answer_example, problem_responses
 from service.settings import Settings
 from service.state import ServiceState, state_of
 
@@ -123,7 +123,7 @@ router = APIRouter(tags=["recommendations"], route_class=LeanRoute)
     summary="Recommend items to a user",
     response_model=RecommendResponse,
     responses={
-        200: {"content": {"application/json": {"example": _EXAMPLE}}},
+        **answer_example(_EXAMPLE),
         **problem_responses(400, 404, 422, 503),
     },
 )
@@ -147,7 +147,7 @@ async def recommend_to_user(
     summary="Recommend items to a session",
     response_model=RecommendResponse,
     responses={
-        200: {"content": {"application/json": {"example": _SESSION_EXAMPLE}}},
+        **answer_example(_SESSION_EXAMPLE),
         **problem_responses(400, 404, 422, 503),
     },
 )

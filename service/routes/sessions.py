@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from service.errors import StoreUnavailable
-from service.schemas import LoginRequest, LoginResponse, problem_responses
+from service.schemas import LoginRequest, LoginResponse, answer_example, problem_responses
 from service.state import state_of
 
 router = APIRouter(tags=["sessions"])
@@ -17,7 +17,7 @@ router = APIRouter(tags=["sessions"])
     summary="Say whose session it was",
     response_model=LoginResponse,
     responses={
-        200: {"content": {"application/json": {"example": {"user_id": "u1", "joined": 3}}}},
+        **answer_example({"user_id": "u1", "joined": 3}),
         **problem_responses(400, 404, 413, 422, 503),
     },
 )

@@ -4,7 +4,6 @@ import secrets
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -15,7 +14,7 @@ from service.routes.parameters import CatalogQuery
 from service.scheduling.keys import TrainingKeys
 from service.scheduling.schemas import Asked, TrainingStatus
 from service.scheduling.status import Run, Schedule, Status, Wish, queue_status, status_of
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import ServiceState, state_of
 from service.store.client import EventStore
 
@@ -55,25 +54,20 @@ _STATUS = {
 }
 
 
-# Any: FastAPI takes free-form OpenAPI fragments.
-def _answer(status: int, example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    return {status: {"content": {"application/json": {"example": example}}}}
-
-
 @router.post(
     "",
     summary="Train now",
     status_code=202,
     response_model=Asked,
     responses={
-        **_answer(
-            202,
+        **answer_example(
             {
                 "catalog": "default",
                 **_WISH,
                 "has_scheduler": True,
                 "status": "/admin/train?catalog=default",
             },
+            status=202,
         ),
         **problem_responses(404, 422, 503),
     },
@@ -109,7 +103,7 @@ async def ask(request: Request, catalog: CatalogQuery = None) -> Response:
     "",
     summary="What became of trainings",
     response_model=TrainingStatus,
-    responses={**_answer(200, _STATUS), **problem_responses(404, 422, 503)},
+    responses={**answer_example(_STATUS), **problem_responses(404, 422, 503)},
 )
 async def look(request: Request, catalog: CatalogQuery = None) -> Response:
     """Who trains now, how the newest run ended, whether a request waits, when the next is due."""

@@ -8,7 +8,7 @@ from service.erasure.users import Erasure
 from service.errors import StoreUnavailable
 from service.routes.ids import path_id
 from service.routes.parameters import CatalogQuery
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import ServiceState, state_of
 
 _PATH = "/users/{user_id:opaque}"
@@ -36,7 +36,7 @@ router = APIRouter(tags=["users"])
     summary="Export a user",
     response_model=UserData,
     responses={
-        200: {"content": {"application/json": {"example": _DATA}}},
+        **answer_example(_DATA),
         **problem_responses(400, 404, 422, 503),
     },
 )
@@ -73,7 +73,7 @@ async def read_user(
     summary="Erase a user",
     response_model=UserErased,
     responses={
-        200: {"content": {"application/json": {"example": _ERASED}}},
+        **answer_example(_ERASED),
         **problem_responses(400, 404, 422, 503),
     },
 )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -34,16 +34,41 @@ from service.experiments.store import ExperimentStore
 from service.publishing.listing import ListedVersion
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
 from service.routes.parameters import CatalogQuery
-from service.schemas import problem_responses
+from service.schemas import answer_example, problem_responses
 from service.state import ServiceState, state_of
 
 router = APIRouter(prefix="/admin/versions", tags=["versions"])
 
 _T = TypeVar("_T")
 _VERSION = "20260131T120000123456Z-0a1b2c3d"
-# Any: JSON.
-_MOVED: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"example": {"catalog": "default", "current": _VERSION}}}}
+_BEFORE = "20260130T120000123456Z-9f8e7d6c"
+_MOVED = answer_example({"catalog": "default", "current": _VERSION, "before": _BEFORE})
+_LISTED = {
+    "version": _VERSION,
+    "state": "current",
+    "pinned": False,
+    "created_at": "2026-01-31T12:00:00.123456+00:00",
+    "ensemble": "concat",
+    "members": ["micro", "lightgcn", "itemcf"],
+    "metrics": {"validation": {"recall@20": 0.2911}, "test": {"recall@20": 0.3048}},
+    "gate": None,
+}
+_DIFFERENCE = {
+    "old": _BEFORE,
+    "new": _VERSION,
+    "metrics": [{"name": "test.recall@20", "old": 0.2987, "new": 0.3048}],
+    "data": [{"name": "num_interactions", "old": 118_551, "new": 120_407}],
+    "settings": [],
+}
+_PRUNED = {
+    "catalog": "default",
+    "deleted": [_BEFORE],
+    "kept": [
+        {
+            "version": "20260129T120000123456Z-1b2c3d4e",
+            "reason": "running experiments serve it (experiment/arm): age/older",
+        }
+    ],
 }
 VersionName = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}$")]
 
@@ -51,7 +76,10 @@ VersionName = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}T[0-9]{12}Z-[0
 class PruneRequest(BaseModel):
     """The newest `keep` versions stay, and all that are younger than `older_than_days`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"keep": 10, "older_than_days": 30, "dry_run": True}},
+    )
 
     keep: Annotated[int, Field(strict=True, ge=1, le=10_000)]
     older_than_days: Annotated[float, Field(strict=True, ge=0, le=36_500)] = 0.0
@@ -59,7 +87,13 @@ class PruneRequest(BaseModel):
 
 
 @router.get(
-    "", summary="List versions", response_model=VersionList, responses=problem_responses(404, 422)
+    "",
+    summary="List versions",
+    response_model=VersionList,
+    responses={
+        **answer_example({"catalog": "default", "versions": [_LISTED]}),
+        **problem_responses(404, 422),
+    },
 )
 async def list_all(request: Request, catalog: CatalogQuery = None) -> Response:
     """Every version with its metrics and what the gate found, refused ones included."""
@@ -72,7 +106,7 @@ async def list_all(request: Request, catalog: CatalogQuery = None) -> Response:
     "/diff",
     summary="Compare two versions",
     response_model=VersionDifference,
-    responses=problem_responses(404, 409, 422),
+    responses={**answer_example(_DIFFERENCE), **problem_responses(404, 409, 422)},
 )
 async def compare(
     request: Request,
@@ -104,7 +138,10 @@ async def roll_back(request: Request, catalog: CatalogQuery = None) -> Response:
     "/prune",
     summary="Delete old versions",
     response_model=Pruned,
-    responses=problem_responses(400, 404, 409, 413, 422, 503),
+    responses={
+        **answer_example(_PRUNED),
+        **problem_responses(400, 404, 409, 413, 422, 503),
+    },
 )
 async def prune(request: Request, given: PruneRequest, catalog: CatalogQuery = None) -> Response:
     """Deletes by count and age; the current, the pinned and the one before always stay.
@@ -132,7 +169,13 @@ async def prune(request: Request, given: PruneRequest, catalog: CatalogQuery = N
 
 
 @router.delete(
-    "/pin", summary="Unpin", response_model=Moved, responses=problem_responses(404, 409, 422, 503)
+    "/pin",
+    summary="Unpin",
+    response_model=Moved,
+    responses={
+        **answer_example({"catalog": "default", "current": _VERSION}),
+        **problem_responses(404, 409, 422, 503),
+    },
 )
 async def remove_pin(request: Request, catalog: CatalogQuery = None) -> Response:
     """Lets the catalog follow retrainings again."""
