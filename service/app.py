@@ -17,6 +17,7 @@ from service.openapi import GuardedFastAPI
 from service.problems import install_problem_handlers
 from service.routes import (
     batch,
+    capacity,
     companies,
     docs,
     experiments,
@@ -88,6 +89,7 @@ def create_app(settings: Settings, on_started: Callable[[], None] | None = None)
         investments.router,
         companies.router,
         versions.router,
+        capacity.router,
         training.router,
         experiments.router,
     ):

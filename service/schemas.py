@@ -1,5 +1,6 @@
 """Bodies of responses, for the OpenAPI document; the routes write them directly."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -203,6 +204,25 @@ class ItemResponse(BaseModel):
     trained: bool
     hidden: bool
     metadata: dict[str, JsonValue]
+
+
+class CapacityResponse(BaseModel):
+    """Bytes by what they are for, in Redis and in the service; all are estimates.
+
+    `service_bytes` are those of all workers, with two versions, as while one replaces another.
+    """
+
+    catalog: str
+    users: int
+    items: int
+    width: int
+    redis: Mapping[str, int]
+    once: Mapping[str, int]
+    per_version: Mapping[str, int]
+    per_worker: Mapping[str, int]
+    workers: int
+    redis_bytes: int
+    service_bytes: int
 
 
 class LoginRequest(BaseModel):

@@ -9,10 +9,12 @@ from mutualrec.client.experiments import Arm, Experiment, ExperimentReport, Expe
 from mutualrec.client.options import InCatalog, checked
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
 from service.scheduling.schemas import Asked, TrainingStatus
+from service.schemas import CapacityResponse
 
 _VERSIONS = "/v1/admin/versions"
 _EXPERIMENTS = "/v1/admin/experiments"
 _TRAIN = "/v1/admin/train"
+_CAPACITY = "/v1/admin/capacity"
 
 
 class DayOptions(InCatalog, total=False):
@@ -26,6 +28,17 @@ class PruneOptions(InCatalog, total=False):
 
     older_than_days: float
     dry_run: bool
+
+
+class CapacityOptions(InCatalog, total=False):
+    """A size other than that of the version, and how it is used."""
+
+    users: int
+    items: int
+    width: int
+    active_users: int
+    items_per_history: int
+    drain_every_s: int
 
 
 def versions(options: Mapping[str, object]) -> Call[VersionList]:
@@ -65,6 +78,12 @@ def prune(keep: int, options: Mapping[str, object]) -> Call[Pruned]:
     query = {"catalog": cast("str | None", body.pop("catalog", None))}
     route = _VERSIONS + "/prune"
     return Call("POST", route, Pruned, query, encoded(body), idempotent=False)
+
+
+def capacity(events_per_day: int, options: Mapping[str, object]) -> Call[CapacityResponse]:
+    """GET /admin/capacity."""
+    query = cast(Query, checked(options, CapacityOptions) | {"events_per_day": events_per_day})
+    return Call("GET", _CAPACITY, CapacityResponse, query)
 
 
 def train(options: Mapping[str, object]) -> Call[Asked]:

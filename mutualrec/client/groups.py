@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar, Unpack
 
 from mutualrec.client import admin_calls, calls, fund_calls
-from mutualrec.client.admin_calls import DayOptions, PruneOptions
+from mutualrec.client.admin_calls import CapacityOptions, DayOptions, PruneOptions
 from mutualrec.client.call import Call
 from mutualrec.client.calls import Features, Metadata, Texts
 from mutualrec.client.experiments import Arm, Experiment, ExperimentReport, ExperimentReports
@@ -30,7 +30,7 @@ from service.funds.schemas import (
 )
 from service.publishing.schemas import Moved, Pruned, VersionDifference, VersionList
 from service.scheduling.schemas import Asked, TrainingStatus
-from service.schemas import ItemResponse
+from service.schemas import CapacityResponse, ItemResponse
 
 T = TypeVar("T")
 
@@ -131,6 +131,10 @@ class Versions(_Group):
     def prune(self, keep: int, **options: Unpack[PruneOptions]) -> Pruned:
         """Deletes all but the newest `keep` versions; not sent again when there is no reply."""
         return self._do(admin_calls.prune(keep, options))
+
+    def capacity(self, events_per_day: int, **options: Unpack[CapacityOptions]) -> CapacityResponse:
+        """The memory that so many events need, for the users and items there are or others."""
+        return self._do(admin_calls.capacity(events_per_day, options))
 
     def train(self, **options: Unpack[InCatalog]) -> Asked:
         """Asks a scheduler to train now."""

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from service.app import create_app
+from service.capacity import EVENT_BYTES
 from service.settings import Settings
 
 
@@ -158,3 +159,39 @@ def test_requests_do_not_share_the_cores_with_threads_of_blas(start) -> None:
         start()
         pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert {pool["num_threads"] for pool in pools} == {1}
+
+
+def test_capacity_is_that_of_the_version_or_of_any_other_size(start, deploy):
+    deploy()
+    client = start()
+    own = client.get("/admin/capacity?events_per_day=86400").json()
+    assert (own["users"], own["items"]) == (6, 12)
+    assert own["redis_bytes"] == sum(own["redis"].values())
+    assert own["redis"]["events that wait to be drained"] == 86_400 * EVENT_BYTES
+    assert own["per_version"] == {"vectors": 18 * own["width"] * 4}
+    larger = client.get(
+        "/v1/admin/capacity?events_per_day=86400&users=1000&items=500&width=10&active_users=0"
+        "&drain_every_s=3600"
+    ).json()
+    assert larger["per_version"] == {"vectors": 1500 * 10 * 4}
+    assert larger["redis"]["events that wait to be drained"] == 3600 * EVENT_BYTES
+    assert larger["redis"]["histories"] == 0
+
+
+def test_the_largest_capacity_that_may_be_asked_for_is_a_number_in_json(start, deploy):
+    deploy()
+    most = 10**10
+    answer = start().get(
+        f"/admin/capacity?events_per_day={most}&users={most}&items={most}&width=100000"
+        f"&items_per_history={most}&drain_every_s=100000000"
+    )
+    assert answer.status_code == 200
+    assert 2**50 < answer.json()["service_bytes"] < 2**63
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "events_per_day=-1", "events_per_day=10000000001", "events_per_day=1&width=0"]
+)
+def test_a_capacity_of_nothing_or_of_too_much_is_refused(start, deploy, wrong):
+    deploy()
+    assert start().get(f"/admin/capacity?{wrong}").status_code == 422

@@ -187,6 +187,14 @@ def test_versions_can_be_compared_promoted_pinned_and_pruned(client, deploy):
     assert client.versions.prune(1, dry_run=True).deleted == []
 
 
+def test_capacity_can_be_estimated(client):
+    own, larger = client.versions.capacity(1000), client.versions.capacity(1000, users=10_000)
+    assert own.users < larger.users == 10_000
+    assert 0 < own.redis_bytes < larger.redis_bytes
+    with pytest.raises(TypeError, match="no option 'user'"):
+        client.versions.capacity(1000, user=1)
+
+
 def test_a_training_can_be_asked_for_and_followed(client):
     asked = client.versions.train()
     status = client.versions.training()
@@ -283,6 +291,7 @@ def test_the_asynchronous_client_does_the_same(service, redis_url):
             assert (await client.items.put("new", metadata={"title": "t"})).metadata["title"] == "t"
             await client.items.delete("new")
             assert len((await client.versions.list()).versions) == 1
+            assert (await client.versions.capacity(0)).redis["histories"] > 0
             asked = await client.versions.train()
             assert (await client.versions.training()).request.request_id == asked.request_id
             assert (await client.experiments.list()).experiments == []
