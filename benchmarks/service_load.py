@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.load.faults import growth_percent, outage, soak, swap
 from benchmarks.load.measuring import MIN_USERS, FullLoad, Size, throughput
@@ -61,21 +62,17 @@ def throughput_rows(size: Size) -> list[Row]:
 
 
 def memory_rows(size: Size) -> list[Row]:
-    """Rows of what every further worker adds."""
+    """Rows of what every further worker adds to the memory of one."""
     found = memory(size)
+    one, two, three = (np.array(found[workers]) for workers in (1, 2, 3))
+    where = _where(size)
     # The first of several workers comes with a process that keeps what each of them changed.
-    extra = 100 * (found[3] - found[2]) / found[1]
     return [
-        _row(size, f"one worker, {_where(size)}", "memory_mib", [found[1]]),
-        _row(size, f"two workers, {_where(size)}", "memory_mib", [found[2]]),
-        _row(size, f"three workers, {_where(size)}", "memory_mib", [found[3]]),
-        _row(size, _where(size), "next_worker_extra_memory_percent", [extra]),
-        _row(
-            size,
-            _where(size),
-            "second_worker_extra_memory_percent",
-            [100 * (found[2] / found[1] - 1)],
-        ),
+        _row(size, f"one worker, {where}", "memory_mib", one),
+        _row(size, f"two workers, {where}", "memory_mib", two),
+        _row(size, f"three workers, {where}", "memory_mib", three),
+        _row(size, where, "next_worker_extra_memory_percent", 100 * (three - two) / one),
+        _row(size, where, "second_worker_extra_memory_percent", 100 * (two - one) / one),
     ]
 
 
@@ -161,7 +158,11 @@ def _where(size: Size) -> str:
 
 
 def _row(
-    size: Size, setting: str, metric: str, values: Sequence[float], model: str | None = None
+    size: Size,
+    setting: str,
+    metric: str,
+    values: Sequence[float] | NDArray[np.float64],
+    model: str | None = None,
 ) -> Row:
     """The median of the rounds, with the least and the greatest."""
     name = model or f"recommend-{_short(size.items)}"

@@ -31,15 +31,16 @@ class AfterSwap:
     replaced: float
 
 
-def memory(size: Size) -> dict[int, float]:
-    """MiB of the service by its number of workers, after some load."""
-    found = {}
+def memory(size: Size) -> dict[int, list[float]]:
+    """MiB of the service by its number of workers, after some load; started anew in every round."""
+    found: dict[int, list[float]] = {workers: [] for workers in range(1, _WORKERS + 1)}
     with prepared(size) as place:
-        for workers in range(1, _WORKERS + 1):
-            with service(
-                place.home, place.redis.url, workers=workers, variables=size.variables
-            ) as server:
-                found[workers] = _loaded_mib(server, size)
+        for _ in range(size.rounds):
+            for workers, mib in found.items():
+                with service(
+                    place.home, place.redis.url, workers=workers, variables=size.variables
+                ) as server:
+                    mib.append(_loaded_mib(server, size))
     return found
 
 
